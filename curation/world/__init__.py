@@ -1,0 +1,1 @@
+"""A small physical world rendered to films whose truth is known."""

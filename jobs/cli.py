@@ -1,0 +1,129 @@
+"""One command shape for every verb: `reelmill <verb> recipe.yaml --dotted.override value`."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel
+
+from curation.progress import say
+from jobs.config import Recipe, RecipeError, load_recipe
+
+DONE, FAILED, WRONG_REQUEST, TOO_MANY_REJECTED, STOPPED = 0, 1, 2, 3, 75
+
+VERBS = {
+    "demo": "the whole route on generated films, in minutes",
+    "world": "make films whose truth is known",
+    "curate": "scan, caption, decide and encode in one go",
+    "scan": "find films, decode once, cut clips, score picture, sound and sync",
+    "caption": "write captions from sidecars or from measured evidence",
+    "decide": "turn scores into verdicts by the policy; no media is touched",
+    "encode": "turn kept clips into latents in WebDataset shards",
+    "verify": "check every byte of a shard set and name any damage",
+    "train": "train the joint model with Ray Train and DeepSpeed",
+    "generate": "make clips with picture and sound from a checkpoint",
+    "report": "one HTML page that shows data, training and clips",
+    "vae": "train the two embedded autoencoders from films",
+    "submit": "run a verb on a Ray cluster and follow its log",
+    "doctor": "what is installed, reachable or missing, and how to get it",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb and return its exit code: 0 done, 1 failed, 2 wrong request, 3 rejections, 75."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        say(overview())
+        return DONE if words else WRONG_REQUEST
+    verb, rest = words[0], words[1:]
+    if verb not in VERBS:
+        say(f"reelmill: there is no verb {verb!r}. Verbs: {', '.join(VERBS)}")
+        return WRONG_REQUEST
+    return run_verb(verb, rest)
+
+
+def run_verb(verb: str, words: list[str]) -> int:
+    """Load the recipe, apply overrides and run `jobs.<verb>.run(recipe, positional words)`."""
+    module = importlib.import_module(f"jobs.{verb}")
+    if words and words[0] in {"-h", "--help"}:
+        say(describe(verb, module.__doc__ or "", getattr(module, "SECTIONS", ())))
+        return DONE
+    try:
+        positional, overrides = split_words(words)
+        if not getattr(module, "TAKES_RECIPE", True):
+            return int(module.run(positional, overrides))
+        if not positional:
+            raise RecipeError(f"`reelmill {verb}` needs a recipe, e.g. jobs/recipes/demo.yaml")
+        recipe = load_recipe(Path(positional[0]), overrides)
+        run: Callable[[Recipe, list[str]], int] = module.run
+        return int(run(recipe, positional[1:]))
+    except RecipeError as error:
+        say(f"reelmill {verb}: {error}")
+        return WRONG_REQUEST
+    except KeyboardInterrupt:
+        say(f"reelmill {verb}: stopped; run the same command again to go on where it was")
+        return STOPPED
+
+
+def split_words(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Separate positional words from `--dotted.key value` pairs."""
+    positional: list[str] = []
+    overrides: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            positional.append(word)
+            continue
+        key, given, value = word[2:].partition("=")
+        overrides[key] = value if given else next(rest, "")
+        if not overrides[key]:
+            raise RecipeError(f"--{key} needs a value")
+    return positional, overrides
+
+
+def overview() -> str:
+    """The help text of the command itself."""
+    width = max(map(len, VERBS))
+    lines = [
+        "reelmill: from raw films with sound to a trained joint video-and-audio generator",
+        "",
+        "  reelmill <verb> recipe.yaml [--section.field value ...]",
+        "",
+        *(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()),
+        "",
+        "`reelmill <verb> --help` lists the recipe fields of a verb. RAY_ADDRESS picks a cluster;",
+        "without it a local Ray is started. Exit codes: 0 done, 1 failed, 2 wrong request,",
+        "3 done with more rejections than the recipe allows, 75 stopped and resumable.",
+    ]
+    return "\n".join(lines)
+
+
+def describe(verb: str, text: str, sections: tuple[str, ...]) -> str:
+    """The help text of a verb: what it does and the recipe fields that it reads."""
+    lines = [f"reelmill {verb}: {VERBS[verb]}", "", text.strip()]
+    for section in sections:
+        field = Recipe.model_fields[section]
+        lines += ["", f"{section}:"]
+        kinds = [field.annotation, *get_args(field.annotation)]
+        model = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+        lines += list(describe_fields(model, f"{section}."))
+    return "\n".join(lines)
+
+
+def describe_fields(model: type[BaseModel], prefix: str) -> list[str]:
+    """One line per field, nested settings flattened to their dotted names."""
+    lines: list[str] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            lines += describe_fields(kind, f"{prefix}{name}.")
+            continue
+        default = "required" if field.is_required() else field.get_default(call_default_factory=True)
+        lines.append(f"  --{prefix}{name}  {field.description or ''} [{default}]")
+    return lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,143 @@
+"""The recipe: one YAML file that a whole run follows, validated before any work starts."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from curation.settings import Settings
+from curation.world.config import WorldConfig
+from jobs.generate_config import GenerateConfig
+from jobs.training.config import TrainConfig
+from pipelines.caption import CaptionConfig
+from pipelines.encode import EncodeConfig
+from pipelines.policy import Policy
+from pipelines.scan import ScanConfig
+from pipelines.storage import DataRoot
+
+MAX_RECIPE_BYTES = 1 << 20
+
+
+class RecipeError(ValueError):
+    """The request is wrong; the message names the field and the fix."""
+
+
+class Recipe(Settings):
+    """Everything a run depends on besides the films."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the run")
+    out: Path = Field(description="folder of everything this recipe makes")
+    seed: int = Field(0, ge=0, description="seed of order, tasks, noise and dropout")
+    max_rejected: float = Field(0.2, ge=0, le=1, description="share of refused films that is too much")
+    tracking: str = Field("", description="MLflow tracking URI; default sqlite in <out>/../mlflow.db")
+    world: WorldConfig = Field(default_factory=WorldConfig)
+    scan: ScanConfig = Field(default_factory=ScanConfig)
+    caption: CaptionConfig = Field(default_factory=CaptionConfig)
+    policy: Policy = Field(default_factory=Policy)
+    encode: EncodeConfig = Field(default_factory=EncodeConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    generate: GenerateConfig = Field(default_factory=GenerateConfig)
+
+    @property
+    def data(self) -> DataRoot:
+        """Ledger and shards."""
+        return DataRoot(self.out / "data")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow writes."""
+        return self.tracking or f"sqlite:///{(self.out.parent / 'mlflow.db').resolve()}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without aliases (they multiply) and without duplicate keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - yaml's own types
+        if self.check_event(yaml.events.AliasEvent):
+            raise RecipeError("YAML aliases (*name) are not allowed in a recipe; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401
+        keys = [key.value for key, _ in node.value]
+        if len(keys) != len(set(keys)):
+            twice = next(k for k in keys if keys.count(k) > 1)
+            raise RecipeError(f"the key {twice!r} stands twice (line {node.start_mark.line + 1})")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a small file. Raises RecipeError naming the file and the problem."""
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise RecipeError(f"{path} is larger than {MAX_RECIPE_BYTES} bytes; is it a recipe?")
+        value = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506, TID251 - a SafeLoader
+    except OSError as error:
+        raise RecipeError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path} must hold `key: value` lines")
+    return value
+
+
+def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
+    """The validated recipe; overrides are `section.field: text`, parsed as YAML values."""
+    values = read_yaml(path)
+    for dotted, text in (overrides or {}).items():
+        put(values, dotted, parse_value(text))
+    return make_recipe(values, str(path))
+
+
+def make_recipe(values: dict[str, Any], origin: str) -> Recipe:
+    """Validate `values`; the error lists every wrong field with the reason."""
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(map(str, issue['loc']))}: {issue['msg']}"
+            + (f" (got {str(issue['input'])[:80]!r})" if issue["type"] != "missing" else "")
+            for issue in error.errors()
+        ]
+        raise RecipeError(f"{origin} has {len(lines)} wrong field(s):\n" + "\n".join(lines)) from error
+
+
+def parse_value(text: str) -> Any:  # noqa: ANN401 - any YAML value
+    """The value of an override. Numbers like 1e-4, which YAML takes for text, become numbers."""
+    try:
+        return float(text) if "e" in text.lower() and text[0] in "-.0123456789" else _scalar(text)
+    except ValueError:
+        return _scalar(text)
+
+
+def _scalar(text: str) -> Any:  # noqa: ANN401
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def put(values: dict[str, Any], dotted: str, value: Any) -> None:  # noqa: ANN401
+    """Set `a.b.c` inside nested mappings; a missing section is made, validation names a typo."""
+    *sections, last = dotted.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"--{dotted}: {section!r} is a value, not a section")
+        values = inner
+    values[last] = value
+
+
+def code_version() -> str:
+    """The git commit of the running code with `+dirty` for uncommitted changes, or 'unknown'."""
+    root = Path(__file__).parent.parent
+    if version := os.environ.get("REELMILL_CODE_VERSION"):
+        return version
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty=+dirty", "--abbrev=12"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

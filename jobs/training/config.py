@@ -1,0 +1,5 @@
+from curation.settings import Settings
+
+
+class TrainConfig(Settings):
+    """Settings."""

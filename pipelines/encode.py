@@ -1,0 +1,5 @@
+from curation.settings import Settings
+
+
+class EncodeConfig(Settings):
+    """Settings."""

@@ -1,0 +1,21 @@
+"""Where a dataset root keeps its things. Paths only; the formats are in ledger.py and shards.py."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """A dataset: the ledger's tables and the shard sets made from them."""
+
+    path: Path
+
+    @property
+    def ledger(self) -> Path:
+        """Parquet tables: sources, clips, scores, verdicts, artefacts, failures."""
+        return self.path / "ledger"
+
+    @property
+    def shards(self) -> Path:
+        """One folder per encode fingerprint, each with contract.json written last."""
+        return self.path / "shards"
