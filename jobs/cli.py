@@ -1,6 +1,7 @@
 """One command shape for every verb: `reelmill <verb> recipe.yaml --dotted.override value`."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,15 @@ VERBS = {
 }
 
 
+# Nothing of ours calls home; a person who wants a library's telemetry can switch it on again.
+NO_TELEMETRY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a verb and return its exit code: 0 done, 1 failed, 2 wrong request, 3 rejections, 75."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -44,16 +54,23 @@ def main(argv: list[str] | None = None) -> int:
     return run_verb(verb, rest)
 
 
+def main_verb(verb: str) -> int:
+    """`python -m jobs.<verb> recipe …` is `reelmill <verb> recipe …`; ends every verb's file."""
+    return main([verb, *sys.argv[1:]])
+
+
 def run_verb(verb: str, words: list[str]) -> int:
     """Load the recipe, apply overrides and run `jobs.<verb>.run(recipe, positional words)`."""
+    for name, value in NO_TELEMETRY.items():
+        os.environ.setdefault(name, value)
     module = importlib.import_module(f"jobs.{verb}")
     if words and words[0] in {"-h", "--help"}:
         say(describe(verb, module.__doc__ or "", getattr(module, "SECTIONS", ())))
         return DONE
     try:
-        positional, overrides = split_words(words)
         if not getattr(module, "TAKES_RECIPE", True):
-            return int(module.run(positional, overrides))
+            return int(module.run(words))
+        positional, overrides = split_words(words)
         if not positional:
             raise RecipeError(f"`reelmill {verb}` needs a recipe, e.g. jobs/recipes/demo.yaml")
         recipe = load_recipe(Path(positional[0]), overrides)
@@ -78,8 +95,8 @@ def split_words(words: list[str]) -> tuple[list[str], dict[str, str]]:
             continue
         key, given, value = word[2:].partition("=")
         overrides[key] = value if given else next(rest, "")
-        if not overrides[key]:
-            raise RecipeError(f"--{key} needs a value")
+        if not given and (not overrides[key] or overrides[key].startswith("--")):
+            raise RecipeError(f"--{key} needs a value; an empty one is --{key}=''")
     return positional, overrides
 
 
