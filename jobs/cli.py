@@ -137,7 +137,9 @@ def describe_fields(model: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             lines += describe_fields(kind, f"{prefix}{name}.")
             continue
-        default = "required" if field.is_required() else field.get_default(call_default_factory=True)
+        default = (
+            "required" if field.is_required() else field.get_default(call_default_factory=True)
+        )
         lines.append(f"  --{prefix}{name}  {field.description or ''} [{default}]")
     return lines
 

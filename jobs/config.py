@@ -31,8 +31,12 @@ class Recipe(Settings):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the run")
     out: Path = Field(description="folder of everything this recipe makes")
     seed: int = Field(0, ge=0, description="seed of order, tasks, noise and dropout")
-    max_rejected: float = Field(0.2, ge=0, le=1, description="share of refused films that is too much")
-    tracking: str = Field("", description="MLflow tracking URI; default sqlite in <out>/../mlflow.db")
+    max_rejected: float = Field(
+        0.2, ge=0, le=1, description="share of refused films that is too much"
+    )
+    tracking: str = Field(
+        "", description="MLflow tracking URI; default sqlite in <out>/../mlflow.db"
+    )
     world: WorldConfig = Field(default_factory=WorldConfig)
     scan: ScanConfig = Field(default_factory=ScanConfig)
     caption: CaptionConfig = Field(default_factory=CaptionConfig)
@@ -57,7 +61,9 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - yaml's own types
         if self.check_event(yaml.events.AliasEvent):
-            raise RecipeError("YAML aliases (*name) are not allowed in a recipe; write the value out")
+            raise RecipeError(
+                "YAML aliases (*name) are not allowed in a recipe; write the value out"
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401
@@ -101,7 +107,9 @@ def make_recipe(values: dict[str, Any], origin: str) -> Recipe:
             + (f" (got {str(issue['input'])[:80]!r})" if issue["type"] != "missing" else "")
             for issue in error.errors()
         ]
-        raise RecipeError(f"{origin} has {len(lines)} wrong field(s):\n" + "\n".join(lines)) from error
+        raise RecipeError(
+            f"{origin} has {len(lines)} wrong field(s):\n" + "\n".join(lines)
+        ) from error
 
 
 def parse_value(text: str) -> Any:  # noqa: ANN401 - any YAML value

@@ -1,0 +1,51 @@
+# Two commands do all the set-up: `make demo` and `make test`. Python 3.11 is all that has to be there.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+export MEDIA
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check hostile chaos slow gpu bench
+
+help: ## what can be made
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## virtual environment in .venv with everything installed
+
+# uv resolves in seconds; it does not read pip's folder of wheels by itself, and pip is the way out
+# where uv cannot be had.
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@echo "installing into $(VENV) (once; make demo and make test share it)"
+	@{ $(BIN)/python -m pip install --quiet uv && \
+	   $${PIP_FIND_LINKS:+env UV_FIND_LINKS="$$PIP_FIND_LINKS"} \
+	   $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'; } \
+	 || $(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## the whole route; MEDIA=folder for your films, MEDIA=samples for real ones
+	@if [ -z "$$MEDIA" ]; then $(BIN)/reelmill demo jobs/recipes/demo.yaml $(ARGS); \
+	 else $(BIN)/reelmill demo jobs/recipes/films.yaml "$$MEDIA" $(ARGS); fi
+
+test: $(READY) ## the fast tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+hostile chaos slow gpu: $(READY)
+	@$(BIN)/python -m pytest -m $@ $(ARGS)
+hostile: ## files and texts that mean harm
+chaos: ## kill -9 in the middle, then the same command again
+slow: ## tests that take minutes
+gpu: ## tests that need a CUDA device
+
+bench: $(READY) ## every benchmark, its quick form
+	@for file in benchmarks/[a-z]*.py; do name=$${file##*/}; \
+	  grep -q '__main__' $$file && $(BIN)/python -m benchmarks.$${name%.py} --quick || true; done

