@@ -1,0 +1,90 @@
+"""Rotary positions on the physical clock: where a token is, in quarter seconds, rows and columns.
+
+Position in time = seconds x 4, so that one four-frame latent at 16 fps is one unit. Picture and
+sound share it; attention between the towers rotates by time alone, so that a picture and a sound
+of the same instant get the same phase. The paper's clock (§3.1: latent index, audio times 21/218)
+drifts 0.48 s over 15 s (research/skyreels_v4.md §1.2) and is kept as an option.
+
+Letters: T time steps, h w token rows and columns, K tokens, D head size.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+UNITS_PER_SECOND = 4.0
+PAPER_AUDIO_SCALE = 21 / 218
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Cosines and signed sines [K, D] of one token list, computed once a forward pass."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def pad(self, tokens: int) -> "Rotation":
+        """Append `tokens` positions that do not rotate: text has no place in time or space."""
+        shape = (tokens, self.cos.shape[1])
+        return Rotation(
+            torch.cat([self.cos, self.cos.new_ones(shape)]),
+            torch.cat([self.sin, self.sin.new_zeros(shape)]),
+        )
+
+
+def positions(times: Tensor, clock: str, audio: bool) -> Tensor:
+    """Time positions [T] of latents whose centres are `times` seconds."""
+    if clock == "seconds":
+        return times * UNITS_PER_SECOND
+    index = torch.arange(len(times), device=times.device, dtype=times.dtype)
+    return index * PAPER_AUDIO_SCALE if audio else index
+
+
+def split_head(head_dim: int, shares: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Even channel counts for time, rows and columns: 16/56/56 at 128, scaled to the head size."""
+    unit = head_dim // 2
+    time = min(max(1, round(unit * shares[0] / sum(shares))), unit - 2)
+    rows = min(max(1, round((unit - time) * shares[1] / (shares[1] + shares[2]))), unit - time - 1)
+    return 2 * time, 2 * rows, 2 * (unit - time - rows)
+
+
+def angles(position: Tensor, dims: int, base: float) -> Tensor:
+    """Angles [T, dims/2] of positions [T]; frequencies fall from 1 to 1/base."""
+    exponent = torch.arange(dims // 2, device=position.device, dtype=torch.float64) * 2 / dims
+    return position.double()[:, None] * base**-exponent
+
+
+def rotation(angle: Tensor) -> Rotation:
+    """The rotation [K, D] by `angle` [K, D/2]; channel i is paired with channel i + D/2."""
+    cos, sin = angle.cos().float(), angle.sin().float()
+    return Rotation(torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
+
+
+def time_rotation(position: Tensor, head_dim: int, base: float, space: int = 1) -> Rotation:
+    """Rotation by time alone; `space` tokens share each time step: [T*space, D]."""
+    angle = angles(position, head_dim, base)
+    return rotation(repeat(angle, "t d -> (t s) d", s=space))
+
+
+def video_rotation(
+    position: Tensor, rows: int, cols: int, head_dim: int, shares: tuple[int, int, int], base: float
+) -> Rotation:
+    """Three-axis rotation [T*h*w, D] of a grid of video tokens."""
+    dims = split_head(head_dim, shares)
+    sizes = len(position), rows, cols
+    row, col = (torch.arange(n, device=position.device) for n in (rows, cols))
+    axes = [angles(p, d, base) for p, d in zip((position, row, col), dims, strict=True)]
+    grid = [
+        axes[0][:, None, None].expand(*sizes, -1),
+        axes[1][None, :, None].expand(*sizes, -1),
+        axes[2][None, None, :].expand(*sizes, -1),
+    ]
+    return rotation(rearrange(torch.cat(grid, dim=-1), "t h w d -> (t h w) d"))
+
+
+def rotate(x: Tensor, by: Rotation) -> Tensor:
+    """Rotate heads x [..., K, D]."""
+    swapped = x.roll(x.shape[-1] // 2, dims=-1)
+    return torch.addcmul(x * by.cos.to(x.dtype), swapped, by.sin.to(x.dtype))

@@ -1,0 +1,73 @@
+"""One token stream, written once: what happens to it before attention, after it, and in its MLP.
+
+A dual-stream block has one stream for media and one for text; a single-stream block runs both
+through the same one. Each tower has its own.
+
+Letters: B batch, K tokens, n heads, D head size, W width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.attention import EPS, HeadNorm
+from model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """Shift, scale and gate [B,1,W] of the two halves of a block, from t and the pooled text."""
+
+    shift_attention: Tensor
+    scale_attention: Tensor
+    gate_attention: Tensor
+    shift_mlp: Tensor
+    scale_mlp: Tensor
+    gate_mlp: Tensor
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """LayerNorm without weights, then x * (1 + scale) + shift."""
+    return torch.addcmul(shift, functional.layer_norm(x, x.shape[-1:], eps=EPS), 1 + scale)
+
+
+class Stream(nn.Module):
+    """AdaLN, QKV, output projection and MLP of one token list."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.modulation = nn.Linear(width, 6 * width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.norm_query = HeadNorm(config.head_dim)
+        self.norm_key = HeadNorm(config.head_dim)
+        self.out = nn.Linear(width, width)
+        self.up = nn.Linear(width, config.mlp_ratio * width)
+        self.down = nn.Linear(config.mlp_ratio * width, width)
+
+    def modulations(self, vector: Tensor) -> Modulation:
+        """Modulation from the activated conditioning vector [B,W]."""
+        return Modulation(*self.modulation(vector)[:, None].chunk(6, dim=-1))
+
+    def pre_attention(self, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys (both normalised) and values [B,n,K,D]."""
+        qkv = self.qkv(modulate(x, by.shift_attention, by.scale_attention))
+        query, key, value = rearrange(
+            qkv, "b k (three n d) -> three b n k d", three=3, n=self.heads
+        )
+        return self.norm_query(query), self.norm_key(key), value
+
+    def post_attention(self, x: Tensor, attended: Tensor, by: Modulation) -> Tensor:
+        """Residual of the attention output [B,K,W]."""
+        return torch.addcmul(x, by.gate_attention, self.out(attended))
+
+    def mlp(self, x: Tensor, by: Modulation) -> Tensor:
+        """Residual of the MLP."""
+        hidden = functional.gelu(
+            self.up(modulate(x, by.shift_mlp, by.scale_mlp)), approximate="tanh"
+        )
+        return torch.addcmul(x, by.gate_mlp, self.down(hidden))
