@@ -1,0 +1,193 @@
+"""The process that decodes. Run by `curation.media_guard` as `python -m curation.media_child`.
+
+It holds the film opened last, so that reading in pieces does not open it again, and answers one
+request at a time: `open` (with the file's descriptor), `frames`, `sound` (choose and count), `fill`
+(write into memory that the reader made, after it agreed to the size).
+"""
+
+import ctypes
+import mmap
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import av
+import numpy as np
+
+from curation import media_index, media_wire
+from curation.media_picture import AvPictures, DecordPictures, Shape, shape_for
+from curation.media_sound import SoundTrack
+from curation.records import Reason, RejectedError
+
+PR_SET_PDEATHSIG = 1
+
+
+class Film:
+    """One open file and whatever was opened on it so far."""
+
+    def __init__(self, descriptor: int, container: str, limits: dict[str, Any]) -> None:
+        self.descriptor, self.kind, self.limits = descriptor, container, limits
+        self.picture: media_index.Picture | None = None
+        self.track: media_index.Track | None = None
+        with media_index.open_container(descriptor, container, limits) as opened:
+            self._read_header(opened)
+        self._clock: media_index.Clock | None = None
+        self._pictures: Any = None
+        self._shape: Shape | None = None
+        self._sound: SoundTrack | None = None
+        self.fill: Callable[[np.ndarray], None] | None = None
+        if not self.seconds:
+            self.seconds = self.clock.end
+
+    def _read_header(self, opened: Any) -> None:  # noqa: ANN401 - an av container
+        media_index.check_header(opened, self.limits)
+        self.seconds = (opened.duration or 0) / av.time_base
+        video, audio = media_index.picture_stream(opened), media_index.sound_stream(opened)
+        if video is None and audio is None:
+            raise RejectedError(Reason.CORRUPT, "neither picture nor sound")
+        if video is not None:
+            self.picture = media_index.describe(video, media_index.rotation_of(opened, video))
+        if audio is not None:
+            self.track = media_index.describe_sound(audio)
+
+    @property
+    def clock(self) -> media_index.Clock:
+        """Frame times; read at first use."""
+        if self._clock is None:
+            opened = media_index.open_container(self.descriptor, self.kind, self.limits)
+            with opened:
+                self._clock = media_index.read_clock(opened, self.limits)
+        return self._clock
+
+    def frames(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Choose frames; answers their number and size."""
+        if self.picture is None:
+            raise RejectedError(Reason.NO_VIDEO)
+        shape = shape_for(self.picture, request["short_side"], request["size"])
+        media_index.check_pixels(*shape.scaled, 1, self.limits)
+        wanted = chosen(self.clock, request)
+        self.fill = lambda out: self._fill_frames(wanted, shape, out)
+        return {"count": len(wanted), "height": shape.out[0], "width": shape.out[1]}
+
+    def sound(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Choose samples; answers their number and channels."""
+        if self.track is None:
+            raise RejectedError(Reason.NO_AUDIO)
+        rate, clock, track = request["rate"], self.clock, self.track
+        end = clock.end if request["end"] is None else request["end"]
+        first = round(request["start"] * rate)
+        count = max(0, round(end * rate) - first)
+        channels = 1 if request["mono"] else track.channels
+
+        def fill(out: np.ndarray) -> None:
+            if self._sound is None:
+                self._sound = SoundTrack(self.descriptor, self.kind, track, clock, self.limits)
+            self._sound.resampled(first, out.view(np.float32).reshape(channels, count), rate)
+
+        self.fill = fill
+        return {"count": count, "channels": channels, "start": first / rate}
+
+    def _fill_frames(self, wanted: np.ndarray, shape: Shape, out: np.ndarray) -> None:
+        count = len(wanted)
+        out[: 8 * count].view(np.float64)[:] = self.clock.times[wanted]
+        pixels = out[8 * count :].reshape(count, *shape.out, 3)
+        unique, places = np.unique(wanted, return_inverse=True)
+        order = np.argsort(places, kind="stable")
+        bounds = np.searchsorted(places[order], np.arange(len(unique) + 1))
+
+        def deliver(position: int, frame: np.ndarray) -> None:
+            pixels[order[bounds[position] : bounds[position + 1]]] = frame
+
+        assert self.picture is not None
+        if self._pictures is None or self._shape != shape:
+            self._shape = shape
+            self._pictures = DecordPictures.open(
+                self.descriptor, self.kind, self.picture, self.clock, shape
+            ) or self._exact(shape)
+        if not self._pictures.read(unique, deliver):
+            self._pictures = self._exact(shape)
+            self._pictures.read(unique, deliver)
+
+    def _exact(self, shape: Shape) -> AvPictures:
+        assert self.picture is not None
+        return AvPictures(self.descriptor, self.kind, self.picture, self.clock, shape, self.limits)
+
+
+def chosen(clock: media_index.Clock, request: dict[str, Any]) -> np.ndarray:
+    """Numbers of the frames that a request asks for, int64 [N]."""
+    slack = clock.tick / 2 + 1e-6  # a time that was rounded to a tick is still that frame's time
+    if request["times"] is not None:
+        asked = np.asarray(request["times"], np.float64)
+        if len(asked) and asked.max() > clock.end + slack:
+            detail = f"asked for {asked.max():.3f} s, the film ends at {clock.end:.3f} s"
+            raise RejectedError(Reason.TOO_SHORT, detail)
+        return np.maximum(np.searchsorted(clock.times, asked + slack, "right") - 1, 0)
+    end = np.inf if request["end"] is None else request["end"]
+    first, stop = np.searchsorted(clock.times, [request["start"] - slack, end - slack], "left")
+    return np.arange(first, stop)
+
+
+def answer(film: Film | None, request: dict[str, Any], descriptors: list[int]) -> tuple[Any, Any]:
+    """(film, reply) of one request."""
+    name = request["do"]
+    if name == "open":
+        film = Film(descriptors[0], request["container"], request["limits"])
+        facts = {"seconds": film.seconds, "video": None, "audio": None}
+        facts["video"] = asdict(film.picture) if film.picture else None
+        facts["audio"] = asdict(film.track) if film.track else None
+        return film, facts
+    assert film is not None
+    if name == "frames":
+        return film, film.frames(request)
+    if name == "sound":
+        return film, film.sound(request)
+    assert film.fill is not None
+    if request["bytes"]:
+        with mmap.mmap(descriptors[0], request["bytes"]) as memory:
+            film.fill(np.frombuffer(memory, np.uint8))
+    return film, {}
+
+
+def serve(link: socket.socket) -> None:
+    """Answer until the reader is gone."""
+    film: Film | None = None
+    while True:
+        try:
+            request, descriptors = media_wire.receive(link)
+        except EOFError:
+            return
+        if request["do"] == "open":
+            if film is not None:
+                os.close(film.descriptor)
+            film = None
+        try:
+            film, reply = answer(film, request, descriptors)
+        except RejectedError as error:
+            reply = {"reason": error.reason, "detail": error.detail}
+        except MemoryError:
+            reply = {"reason": Reason.MEMORY_LIMIT, "detail": request["do"]}
+        except av.error.FFmpegError as error:
+            reply = {"reason": Reason.CORRUPT, "detail": f"{request['do']}: {error.strerror}"}
+        if request["do"] != "open" or film is None:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        media_wire.send(link, reply)
+
+
+def main() -> None:
+    """Entry point: argv is the link's descriptor and the reader's process id."""
+    descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the line above
+        return
+    av.logging.restore_default_callback()  # decoders complain on standard error, where we count
+    av.logging.set_libav_level(av.logging.ERROR)
+    serve(socket.socket(fileno=descriptor))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The facts of one open film: streams from its header, frame times from its packets, its clock.
+
+Packets are the one source of frame times: every decoder's frames are matched to them, so that all
+access paths agree. Time 0 is the earliest picture that can be shown (or the first sound, when
+there is no picture).
+"""
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+from curation.records import Reason, RejectedError
+
+MAX_PACKETS = 5_000_000
+SHORTFALL_S = 0.5  # declared seconds that may be missing at the end, and 1 % of the whole
+FORMATS = {"mov": "mov", "matroska": "matroska", "mpeg": "mpeg"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The video stream as it is shown: upright, square pixels."""
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    coded: tuple[int, int]  # width, height before rotation and pixel aspect
+    rotation: int  # degrees counter-clockwise that make it upright
+    fps: float
+    frames: int  # as the header claims, 0 when it does not say
+    start: float
+
+
+@dataclass(frozen=True)
+class Track:
+    """The audio stream."""
+
+    index: int
+    codec: str
+    rate: int
+    channels: int
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Frame times from the packets, in seconds from 0, and where 0 lies."""
+
+    zero: Fraction  # seconds on the container's own clock
+    times: np.ndarray  # float64 [N], presentation order
+    stamps: np.ndarray  # int64 [N], the same in ticks of the video stream
+    keys: np.ndarray  # int64 [K, 2], (pts, dts) of the keyframes
+    tick: float  # seconds a tick
+    plain: bool  # no packet hidden by an edit list, no negative time: any decoder gets it right
+    counted: bool  # times are missing from packets: frames are known by their order alone
+    end: float  # last moment of picture or sound
+
+
+def open_container(descriptor: int, container: str, limits: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Open with the sniffed demuxer only. Raises RejectedError."""
+    try:
+        return av.open(
+            f"/proc/self/fd/{descriptor}",
+            format=container,
+            metadata_errors="replace",
+            options={
+                "protocol_whitelist": "file",
+                "max_streams": str(limits["streams"]),
+                "max_pixels": str(limits["frame_pixels"]),
+            },
+        )
+    except av.error.FFmpegError as error:
+        words = last_words()
+        if "max_streams" in words:
+            raise RejectedError(Reason.TOO_MANY_STREAMS, f"more than {limits['streams']}") from None
+        raise RejectedError(Reason.CORRUPT, f"does not open: {error.strerror}") from None
+
+
+def last_words(limit: int = 4096) -> str:
+    """What the decoders wrote on standard error during this request."""
+    size = os.fstat(2).st_size
+    return os.pread(2, limit, max(0, size - limit)).decode(errors="replace")
+
+
+def picture_stream(container: Any) -> Any | None:  # noqa: ANN401 - PyAV has no stubs here
+    """The first video stream that is not a cover picture."""
+    for stream in container.streams.video:
+        if "attached_pic" not in str(stream.disposition) and stream.codec_context is not None:
+            return stream
+    return None
+
+
+def sound_stream(container: Any) -> Any | None:  # noqa: ANN401
+    """The first audio stream that has a decoder."""
+    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+
+
+def check_header(container: Any, limits: dict[str, Any]) -> None:  # noqa: ANN401
+    """Refuse what is too large before anything is decoded. Raises RejectedError."""
+    if len(container.streams) > limits["streams"]:
+        raise RejectedError(Reason.TOO_MANY_STREAMS, f"{len(container.streams)} streams")
+    seconds = (container.duration or 0) / av.time_base
+    if seconds > limits["seconds"]:
+        raise RejectedError(Reason.TOO_LONG, f"{seconds:.0f} s, the limit is {limits['seconds']:g}")
+    video, audio = picture_stream(container), sound_stream(container)
+    if video is not None:
+        check_pixels(video.codec_context.width, video.codec_context.height, video.frames, limits)
+    if audio is not None:
+        rate, channels = audio.codec_context.sample_rate, audio.codec_context.channels
+        if rate > limits["rate"] or channels > limits["channels"]:
+            raise RejectedError(Reason.CORRUPT, f"sound of {channels} channels at {rate} Hz")
+
+
+def check_pixels(width: int, height: int, frames: int, limits: dict[str, Any]) -> None:
+    """Raises RejectedError(too_many_pixels) for one frame or for all together."""
+    if width * height > limits["frame_pixels"]:
+        raise RejectedError(Reason.TOO_MANY_PIXELS, f"a frame of {width}x{height}")
+    if width * height * frames > limits["film_pixels"]:
+        raise RejectedError(Reason.TOO_MANY_PIXELS, f"{frames} frames of {width}x{height}")
+
+
+def rotation_of(container: Any, stream: Any) -> int:  # noqa: ANN401
+    """Degrees counter-clockwise that turn the picture upright; the first frame tells."""
+    try:
+        frame = next(container.decode(stream), None)
+    except av.error.FFmpegError:
+        return 0  # the reading that follows says what is wrong
+    return int(round(frame.rotation / 90) * 90 % 360) if frame is not None else 0
+
+
+def describe(stream: Any, rotation: int) -> Picture:  # noqa: ANN401
+    """Header facts of a video stream. Raises RejectedError(corrupt) when it has no size."""
+    codec = stream.codec_context
+    width, height = codec.width, codec.height
+    if not width or not height:
+        raise RejectedError(Reason.CORRUPT, f"the {codec.name} stream has no picture size")
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    wide = round(width * aspect) if Fraction(1, 8) <= aspect <= 8 else width
+    shown = (height, wide) if rotation % 180 else (wide, height)
+    fps = stream.average_rate or stream.guessed_rate or Fraction(0)
+    start = float((stream.start_time or 0) * stream.time_base)
+    return Picture(
+        stream.index,
+        codec.name,
+        *shown,
+        (width, height),
+        rotation,
+        float(fps),
+        stream.frames,
+        start,
+    )
+
+
+def describe_sound(stream: Any) -> Track:  # noqa: ANN401
+    """Header facts of an audio stream. Raises RejectedError(corrupt) when it has no rate."""
+    codec = stream.codec_context
+    if not codec.sample_rate or not codec.channels:
+        raise RejectedError(Reason.CORRUPT, f"the {codec.name} stream has no sample rate")
+    base = stream.time_base
+    return Track(
+        stream.index,
+        codec.name,
+        codec.sample_rate,
+        codec.channels,
+        float((stream.start_time or 0) * base),
+        float((stream.duration or 0) * base),
+    )
+
+
+def read_clock(container: Any, limits: dict[str, Any]) -> Clock:  # noqa: ANN401
+    """Read every packet once. Raises RejectedError: corrupt, too_long, too_many_pixels."""
+    video, audio = picture_stream(container), sound_stream(container)
+    rows: list[tuple[int | None, int | None, bool, bool]] = []
+    first_sound: Fraction | None = None
+    last = Fraction(0)
+    first: Fraction | None = None
+    step = 0
+    try:
+        for count, packet in enumerate(container.demux()):
+            if count > MAX_PACKETS:
+                raise RejectedError(Reason.TOO_LONG, f"more than {MAX_PACKETS} packets")
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if packet.size == 0 or stamp is None and packet.stream is not video:
+                continue
+            if packet.is_corrupt:
+                raise RejectedError(Reason.CORRUPT, f"packet {count} is damaged")
+            if stamp is not None:
+                base = packet.stream.time_base
+                at = stamp * base
+                first = at if first is None else min(first, at)
+                last = max(last, at + (packet.duration or 0) * base)
+            if packet.stream is video:
+                if not (video.codec_context.name == "vp8" and _hidden_vp8(packet)):
+                    rows.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
+                    step = packet.duration or step
+            elif packet.stream is audio and first_sound is None and not packet.is_discard:
+                first_sound = stamp * packet.stream.time_base
+    except av.error.FFmpegError as error:
+        raise RejectedError(Reason.CORRUPT, f"reading stopped: {error.strerror}") from None
+    _check_complete(container, first, last)
+    if video is None or not rows:
+        if video is not None:
+            raise RejectedError(Reason.CORRUPT, "a video stream without pictures")
+        zero = max(first_sound or Fraction(0), Fraction(0))
+        none = np.zeros(0, np.int64)
+        keys = np.zeros((0, 2), np.int64)
+        return Clock(zero, none.astype(float), none, keys, 1.0, True, False, float(last - zero))
+    return _picture_clock(video, rows, last, limits)
+
+
+def _picture_clock(
+    video: Any,  # noqa: ANN401
+    rows: list[tuple[int | None, int | None, bool, bool]],
+    last: Fraction,
+    limits: dict[str, Any],
+) -> Clock:
+    begin = next((i for i, row in enumerate(rows) if row[2]), None)
+    if begin is None:
+        raise RejectedError(Reason.CORRUPT, "no keyframe")
+    counted = any(pts is None for pts, *_ in rows[begin:])
+    hidden = any(discard for *_, discard in rows)
+    shown = [row for row in rows[begin:] if not row[3]]
+    stamped = [row[1] if counted else row[0] for row in shown]
+    if not shown or any(stamp is None for stamp in stamped):
+        raise RejectedError(Reason.CORRUPT, "pictures without times")
+    stamps = np.unique(np.array(stamped, np.int64))
+    if not counted and rows[begin][0] is not None and not hidden:
+        # Leading pictures of an open first group refer to frames that are not in the file.
+        stamps = stamps[stamps >= rows[begin][0]]
+    keys = np.array(
+        sorted(
+            (pts, dts if dts is not None else pts)
+            for pts, dts, key, _ in rows
+            if key and pts is not None
+        ),
+        np.int64,
+    ).reshape(-1, 2)
+    base = video.time_base
+    zero = int(stamps[0]) * base
+    codec = video.codec_context
+    check_pixels(codec.width, codec.height, len(stamps), limits)
+    times = (stamps - stamps[0]).astype(np.float64) * float(base)
+    end = max(float(last - zero), float(times[-1]))
+    if end > limits["seconds"]:
+        raise RejectedError(Reason.TOO_LONG, f"{end:.0f} s, the limit is {limits['seconds']:g}")
+    plain = not hidden and not counted and begin == 0 and len(stamps) == len(rows)
+    plain = plain and int(stamps[0]) >= 0
+    return Clock(zero, times, stamps, keys, float(base), plain, counted, end)
+
+
+def _check_complete(container: Any, first: Fraction | None, last: Fraction) -> None:  # noqa: ANN401
+    """A file cut short still declares its full length. Raises RejectedError(corrupt)."""
+    if not container.duration or first is None:
+        return
+    declared = container.duration / av.time_base
+    present = float(last - min(first, Fraction(container.start_time or 0, av.time_base)))
+    if declared - present > SHORTFALL_S + declared / 100:
+        raise RejectedError(Reason.CORRUPT, f"ends at {present:.2f} s of {declared:.2f} s declared")
+
+
+def _hidden_vp8(packet: Any) -> bool:  # noqa: ANN401
+    """VP8 alternate reference frames take a packet and are never shown (RFC 6386 §9.1)."""
+    return not memoryview(packet)[0] & 0x10

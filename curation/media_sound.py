@@ -1,0 +1,156 @@
+"""Sound on the film's clock: padding trimmed, gaps silent, resampled on one grid for the film.
+
+Sample k of a result lies at start + k/rate. Reading a film in pieces gives the same samples as
+reading it whole, because the resampler always starts on a common multiple of both rates.
+"""
+
+from math import ceil, gcd
+from typing import Any
+
+import av
+import numpy as np
+
+from curation.media_index import Clock, Track, open_container, sound_stream
+from curation.records import Reason, RejectedError
+
+JITTER_S = 5e-3  # containers round times to 1 ms; a larger step is a real gap
+PREROLL_S = 0.25  # AAC needs one packet before, Opus 80 ms, to sound as in sequence
+BLOCK_S = 10.0
+TAPS = 256  # samples of the slower rate beyond a block's ends: the resampler's filter is 32
+FAR = 1 << 60  # samples: beyond any film
+SEEKABLE = {"mov", "matroska"}  # elsewhere times after a seek are guesses
+
+
+class SoundTrack:
+    """Samples of one film's sound at any rate. Letters: C channels, N samples."""
+
+    def __init__(
+        self, descriptor: int, container: str, track: Track, clock: Clock, limits: dict[str, Any]
+    ) -> None:
+        self._kind, self._track, self._clock = container, track, clock
+        self._container = open_container(descriptor, container, limits)
+        self._stream = sound_stream(self._container)
+        self._rate = track.rate
+        self._start()
+
+    def resampled(self, first: int, out: np.ndarray, rate: int) -> None:
+        """Fill out [C or 1, N] with samples first..first+N of the film at `rate`.
+
+        One row of `out` means the mean of all channels. Raises RejectedError(corrupt, not_finite).
+        """
+        block = max(1, int(BLOCK_S * rate))
+        for begin in range(0, out.shape[1], block):
+            end = min(out.shape[1], begin + block)
+            part = self._block(first + begin, first + end, rate, mono=out.shape[0] == 1)
+            if not np.isfinite(part).all():
+                raise RejectedError(Reason.NOT_FINITE, f"sound near {(first + begin) / rate:.2f} s")
+            out[:, begin:end] = part
+
+    def _block(self, first: int, end: int, rate: int, *, mono: bool) -> np.ndarray:
+        source = self._track.rate
+        if rate == source:
+            samples = self._native(first, end)
+            return samples.mean(0, keepdims=True) if mono else samples
+        divisor = gcd(rate, source)
+        up, down = rate // divisor, source // divisor
+        pad = TAPS / min(rate, source)  # seconds
+        begin = int((first / rate - pad) * rate // up)  # in common multiples of both rates
+        stop = ceil((end / rate + pad) * source)
+        samples = self._native(begin * down, stop)
+        if mono:
+            samples = samples.mean(0, keepdims=True)
+        skip = first - begin * up
+        rows = [_resample(row, source, rate)[skip:] for row in samples]
+        return np.stack([row[: end - first] for row in rows])
+
+    def _native(self, first: int, end: int) -> np.ndarray:
+        """Samples first..end at the film's own rate [C, end-first], silent where there are none."""
+        far = first > self._reached + 2 * self._rate and self._kind in SEEKABLE
+        if first < self._known or far:
+            self._seek(first)
+        self._known = max(self._known, first)
+        self._pieces = [(at, piece) for at, piece in self._pieces if at + piece.shape[1] > first]
+        while self._reached < end:
+            piece = self._next()
+            if piece is None:
+                break
+            self._pieces.append(piece)
+        result = np.zeros((self._track.channels, end - first), np.float32)
+        for at, piece in self._pieces:
+            begin, stop = max(at, first), min(at + piece.shape[1], end)
+            if begin < stop:
+                result[:, begin - first : stop - first] = piece[:, begin - at : stop - at]
+        return result
+
+    def _next(self) -> tuple[int, np.ndarray] | None:
+        """The next decoded stretch and the number of its first sample."""
+        try:
+            frame = next(self._frames, None)
+        except av.error.FFmpegError as error:
+            at = max(0, self._reached) / self._rate
+            raise RejectedError(
+                Reason.CORRUPT, f"sound after {at:.2f} s: {error.strerror}"
+            ) from None
+        if frame is None:
+            self._reached = FAR
+            return None
+        if frame.sample_rate != self._rate or frame.layout.nb_channels != self._track.channels:
+            raise RejectedError(Reason.CORRUPT, "the sound changes its rate or channels midway")
+        if frame.is_corrupt:
+            raise RejectedError(
+                Reason.CORRUPT, f"sound at {self._reached / self._rate:.2f} s is damaged"
+            )
+        samples = as_float(frame)
+        at = self._reached
+        if frame.pts is not None:
+            stamp = round((frame.pts * frame.time_base - self._clock.zero) * self._rate)
+            if abs(stamp - self._reached) > JITTER_S * self._rate:
+                samples = samples[:, max(0, min(samples.shape[1], self._reached - stamp)) :]
+                at = max(stamp, self._reached)
+        self._reached = at + samples.shape[1]
+        return at, samples
+
+    def _seek(self, first: int) -> None:
+        seconds = first / self._rate - PREROLL_S
+        if self._kind not in SEEKABLE or seconds <= PREROLL_S:
+            self._start()
+            return
+        stamp = int((seconds + float(self._clock.zero)) / self._stream.time_base)
+        self._begin(stamp)
+        ahead = self._next()
+        if ahead is None or ahead[0] > first - PREROLL_S / 2 * self._rate:
+            self._start()  # the seek landed behind the wanted sample
+
+    def _start(self) -> None:
+        self._begin(-(1 << 62))
+
+    def _begin(self, stamp: int) -> None:
+        try:
+            self._container.seek(stamp, stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            self._container.seek(0)
+        self._frames = self._container.decode(self._stream)
+        self._pieces: list[tuple[int, np.ndarray]] = []
+        self._known = -FAR
+        self._reached = -FAR
+
+
+def as_float(frame: Any) -> np.ndarray:  # noqa: ANN401 - an av.AudioFrame
+    """Samples of a frame as float32 [C,N] in -1...1."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    return samples.astype(np.float32, copy=False)
+
+
+def _resample(samples: np.ndarray, source: int, rate: int) -> np.ndarray:
+    """One channel through libswresample; result k lies at sample k * source / rate."""
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), "fltp", "mono")
+    frame.sample_rate = source
+    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([piece.to_ndarray()[0] for piece in pieces])
