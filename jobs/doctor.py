@@ -51,7 +51,7 @@ class Finding:
         return not self.cure
 
     def line(self) -> str:
-        """As printed: `ok`, `MISSING` (the demo needs it) or `absent` (a part of it is optional)."""
+        """As printed: `ok`, `MISSING` (the demo needs it) or `absent` (it is optional)."""
         mark = "ok" if self.fine else "MISSING" if self.needed else "absent"
         cure = f"  ->  {self.cure}" if self.cure else ""
         return f"  {mark:<8} {self.what:<24} {self.found}{cure}"
@@ -89,7 +89,7 @@ def interpreter() -> Finding:
 
 
 def has_decord_wheel() -> bool:
-    """decord ships wheels for x86 Linux only; elsewhere PyAV decodes alone."""
+    """Decord ships wheels for x86 Linux only; elsewhere PyAV decodes alone."""
     return platform.system() == "Linux" and platform.machine() == "x86_64"
 
 
@@ -117,11 +117,7 @@ def extra(name: str, gives: str, group: str) -> Finding:
 def weights() -> list[Finding]:
     """The embedded autoencoders."""
     files = sorted(WEIGHTS.glob("*.safetensors"))
-    cure = (
-        ""
-        if files
-        else "reelmill vae jobs/recipes/vae.yaml trains them; git restore brings them back"
-    )
+    cure = "" if files else "git restore model/weights, or: reelmill vae jobs/recipes/vae.yaml"
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in files)
     return [Finding("embedded VAEs", sizes or f"nothing in {WEIGHTS.relative_to(ROOT)}", cure)]
 
@@ -129,9 +125,7 @@ def weights() -> list[Finding]:
 def disk() -> Finding:
     """Room for a demo."""
     free = shutil.disk_usage(ROOT).free
-    cure = (
-        "" if free > DEMO_BYTES else f"the demo wants {DEMO_BYTES >> 30} GiB; set `out` elsewhere"
-    )
+    cure = "" if free > DEMO_BYTES else f"the demo wants {DEMO_BYTES >> 30} GiB"
     return Finding("disk", f"{free / 2**30:.1f} GiB free", cure)
 
 

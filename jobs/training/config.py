@@ -1,5 +1,113 @@
+"""What a training run is made of. Every field is read by the code beside this file."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
 from curation.settings import Settings
+
+Scalar = bool | int | float | str
+
+
+class TaskMix(Settings):
+    """How often each task is drawn; the shares are weights, they need not sum to one."""
+
+    text_to_av: float = Field(0.6, ge=0, description="picture and sound from text alone")
+    image_to_av: float = Field(0.25, ge=0, description="the first frame is given")
+    extend: float = Field(0.15, ge=0, description="the beginning is given")
+
+
+class CaptionMix(Settings):
+    """Which caption a sample is trained with; weights, and a share with none at all."""
+
+    short: float = Field(1.0, ge=0, description="weight of the one-sentence caption")
+    long: float = Field(1.0, ge=0, description="weight of the full caption")
+    structured: float = Field(0.5, ge=0, description="weight of the tagged caption")
+    dropped: float = Field(0.1, ge=0, lt=1, description="share trained without text, for guidance")
+
+
+class LossWeights(Settings):
+    """Weights of the two streams in the training loss."""
+
+    video: float = Field(1.0, ge=0, description="weight of the picture's squared error")
+    audio: float = Field(1.0, ge=0, description="weight of the sound's squared error")
 
 
 class TrainConfig(Settings):
-    """Settings."""
+    """Settings of `reelmill train`."""
+
+    size: str = Field("tiny", description="model size by name; see model/config.py")
+    model: dict[str, Scalar] = Field(
+        default_factory=dict, description="model fields that replace those of the size"
+    )
+    rendition: str = Field("base", description="which rendition of the shards is trained on")
+    steps: int = Field(2000, ge=1, description="optimizer steps of the whole run")
+    global_batch: int = Field(
+        32, ge=1, description="samples a step over all workers, at the reference bucket"
+    )
+    tasks: TaskMix = Field(default_factory=TaskMix)
+    captions: CaptionMix = Field(default_factory=CaptionMix)
+    density: Literal["uniform", "logit_normal"] = Field(
+        "uniform", description="how noise levels are drawn (SkyReels-V4 §3.3: uniform)"
+    )
+    loss: LossWeights = Field(default_factory=LossWeights)
+
+    lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "cosine", description="how the rate falls after the warm-up"
+    )
+    final_lr: float = Field(0.1, ge=0, le=1, description="rate at the last step, share of the peak")
+    warmup: int = Field(100, ge=0, description="steps from zero to the peak rate")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's two decay rates")
+    weight_decay: float = Field(0.01, ge=0, description="decay of matrices; vectors have none")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient over all weights")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights")
+    max_bad_steps: int = Field(
+        5, ge=1, description="steps in a row with NaN or Inf after which the job stops"
+    )
+
+    validate_every: int = Field(250, ge=0, description="steps between held-out losses; 0 never")
+    validate_samples: int = Field(32, ge=1, description="held-out clips per validation")
+    sample_every: int = Field(500, ge=0, description="steps between sample clips; 0 never")
+    sample_prompts: tuple[str, ...] = Field(
+        (), description="prompts of the sample clips; empty takes captions of held-out clips"
+    )
+    sample_count: int = Field(2, ge=1, le=16, description="sample clips when no prompt is given")
+    sample_steps: int = Field(25, ge=1, description="sampler steps of the sample clips")
+    sample_guidance: float = Field(3.0, ge=0, description="text guidance of the sample clips")
+    checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
+    keep_last: int = Field(2, ge=1, description="complete checkpoints that are kept")
+
+    workers: int = Field(2, ge=1, description="Ray Train workers")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="cuda gives each worker one GPU")
+    threads: int = Field(1, ge=1, description="CPU threads of a worker")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="type of forward and backward; master weights are float32"
+    )
+    zero: Literal[1, 2] = Field(
+        1, description="DeepSpeed ZeRO: 1 shards optimizer state, 2 gradients too"
+    )
+    max_failures: int = Field(2, ge=0, description="worker failures survived from the checkpoint")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.global_batch % self.workers:
+            raise ValueError(
+                f"global_batch={self.global_batch} must be a multiple of workers={self.workers}"
+            )
+        if not any(self.tasks.model_dump().values()):
+            raise ValueError("tasks: at least one weight must be above 0")
+        if not any((self.captions.short, self.captions.long, self.captions.structured)):
+            raise ValueError("captions: at least one of short, long, structured must be above 0")
+        if not (self.loss.video or self.loss.audio):
+            raise ValueError("loss: at least one of video and audio must be above 0")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas={self.betas} must be at least 0 and below 1")
+        return self
+
+
+# What may differ between the two halves of a resumed run. Everything else is the run's identity.
+FREE = frozenset(
+    "steps validate_every validate_samples sample_every sample_prompts sample_count sample_steps "
+    "sample_guidance checkpoint_every keep_last device threads max_failures max_bad_steps".split()
+)
