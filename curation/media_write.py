@@ -51,9 +51,8 @@ def write_clip(
         av.open(str(temp), "w", format="mp4", container_options=BIT_EXACT) as box,
     ):
         video = add_video(box, tick, first.shape[0], first.shape[1], crf)
-        if sound is None:
-            audio, packets = None, iter(())
-        else:
+        audio, packets = None, iter(list[av.AudioFrame]())
+        if sound is not None:
             audio = add_audio(box, rate, len(sound), audio_bitrate)
             packets = sound_frames(sound, rate)
         heard = 0  # sound follows the picture, so that the two are interleaved in the file
@@ -139,3 +138,26 @@ def write_sound(path: Path, samples: Samples, rate: int) -> None:
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(np.round(sound.T * 32767).astype("<i2").tobytes())
+
+
+def transcode(source: Path, path: Path, crf: int, audio_bitrate: int | None = None) -> None:
+    """Decode `source` (a clip of ours, trusted) and write it again at another quality."""
+    with av.open(str(source)) as box:
+        video = box.streams.video[0]
+        pixels = [rgb(frame) for frame in box.decode(video)]
+        fps = float(video.average_rate or 0)
+    samples: Samples | None = None
+    rate = 1
+    with av.open(str(source)) as box:
+        if box.streams.audio:
+            audio = box.streams.audio[0]
+            rate = audio.rate
+            parts = [frame.to_ndarray().astype(np.float32) for frame in box.decode(audio)]
+            whole = round(len(pixels) / fps * rate)  # without the padding of the last AAC frame
+            samples = np.concatenate(parts, axis=1)[:, :whole]
+    write_clip(path, pixels, fps, samples, rate, crf, audio_bitrate)
+
+
+def rgb(frame: av.VideoFrame) -> Pixels:
+    """A decoded picture as uint8 [H,W,3]."""
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
