@@ -1,0 +1,231 @@
+"""The ledger: Parquet tables of small rows, made of immutable parts.
+
+A pass appends `open-<number>-<random>.parquet` parts while it runs, so a kill loses only what was
+in flight, and compacts at its end into sorted `part-<index>-<content hash>.parquet`: the same rows
+give the same names and bytes whatever the parallelism or the number of attempts. Readers take all
+parts; of two rows with one key the later part's wins.
+"""
+
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation.files import atomic, sweep
+from curation.records import Status
+from curation.scores import SCORES
+
+ROWS_A_PART = 200_000  # about 40 MB of scores: one reader's bite
+
+Row = dict[str, Any]
+
+_SOURCE_FACTS = [
+    ("container", pa.string()),
+    ("seconds", pa.float64()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("fps", pa.float64()),
+    ("video_codec", pa.string()),
+    ("audio_codec", pa.string()),
+    ("audio_rate", pa.int32()),
+    ("channels", pa.int32()),
+    ("shots", pa.int32()),
+    ("shot_method", pa.string()),
+]
+SCHEMAS = {
+    "sources": pa.schema(
+        [
+            ("source_id", pa.string()),
+            ("path", pa.string()),
+            ("bytes", pa.int64()),
+            ("mtime_ns", pa.int64()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            ("clips", pa.int32()),
+            *_SOURCE_FACTS,
+            ("caption", pa.string()),
+            ("licence", pa.string()),
+            ("fingerprint", pa.string()),
+        ]
+    ),
+    "clips": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("source_id", pa.string()),
+            ("path", pa.string()),
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("frames", pa.int32()),
+            ("fps", pa.float64()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("has_audio", pa.bool_()),
+            ("drift_ms", pa.float64()),
+            ("shot", pa.int32()),
+            ("split", pa.string()),
+            ("fingerprint", pa.string()),
+        ]
+    ),
+    "scores/scan": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            *((name, pa.string() if s.text else pa.float64()) for name, s in SCORES.items()),
+        ]
+    ),
+    "scores/caption": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("short", pa.string()),
+            ("long", pa.string()),
+            ("structured", pa.string()),
+            ("provenance", pa.string()),
+            ("origin", pa.string()),
+        ]
+    ),
+    "verdicts": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+        ]
+    ),
+    "artefacts": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            ("shard", pa.string()),
+        ]
+    ),
+}
+KEYS = {"sources": ["path", "fingerprint"], "clips": ["clip_id", "fingerprint"]}
+
+
+def kind(table: str) -> str:
+    """The schema that `scores/scan@<fp>` or `verdicts/<fp>` follows. Raises ValueError."""
+    name = table.partition("@")[0]
+    name = name if name in SCHEMAS else name.partition("/")[0]
+    if name not in SCHEMAS:
+        raise ValueError(f"there is no ledger table {table!r}; tables are {', '.join(SCHEMAS)}")
+    return name
+
+
+class Ledger:
+    """The tables under one folder. Cheap to make: nothing is opened or created before use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, table: str, rows: Iterable[Row]) -> None:
+        """Commit `rows` as one new open part. Unknown columns are a ValueError."""
+        data = to_table(table, list(rows))
+        if not data.num_rows:
+            return
+        folder = self.folder / table
+        number = 1 + max((int(p.name.split("-")[1]) for p in folder.glob("open-*")), default=0)
+        write_part(folder / f"open-{number:08d}-{uuid.uuid4().hex[:8]}.parquet", data)
+
+    def read(self, table: str) -> pa.Table:
+        """All rows of `table`, sorted by key, one a key; no rows when there is no such table."""
+        schema = SCHEMAS[kind(table)]
+        parts = [pq.read_table(p, schema=schema, partitioning=None) for p in self._parts(table)]
+        return unique(table, pa.concat_tables(parts)) if parts else schema.empty_table()
+
+    def rows(self, table: str) -> list[Row]:
+        """The same as dictionaries, for tables that fit a person's patience."""
+        rows: list[Row] = self.read(table).to_pylist()
+        return rows
+
+    def replace(self, table: str, rows: pa.Table | list[Row]) -> bool:
+        """Make `rows` the whole table as sorted, content-named parts; False if it was so already.
+
+        New parts are there before old ones go, and old ones go oldest first, so that a reader at
+        any moment sees every key, and never an older row in place of a newer one.
+        """
+        data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
+        data = unique(table, data)
+        folder = self.folder / table
+        old = self._parts(table)
+        names = []
+        for index, start in enumerate(range(0, data.num_rows, ROWS_A_PART)):
+            sink = pa.BufferOutputStream()
+            pq.write_table(
+                data.slice(start, ROWS_A_PART).combine_chunks(), sink, compression="zstd"
+            )
+            blob = sink.getvalue().to_pybytes()
+            name = f"part-{index:05d}-{hashlib.blake2b(blob, digest_size=6).hexdigest()}.parquet"
+            names.append(name)
+            if not (folder / name).exists():
+                with atomic(folder / name) as temp:
+                    temp.write_bytes(blob)
+        stale = [p for p in old if p.name not in names]
+        for path in stale:
+            path.unlink()
+        sweep(folder)
+        return bool(stale) or len(old) != len(names)
+
+    def compact(self, table: str) -> bool:
+        """Fold open parts into sorted ones. True when something was rewritten."""
+        if not any(p.name.startswith("open-") for p in self._parts(table)):
+            return False
+        return self.replace(table, self.read(table))
+
+    def finished(self, fingerprint: str) -> dict[str, Row]:
+        """Sources of one fingerprint by path, without those whose clips are not all there."""
+        sources = self.read("sources")
+        sources = sources.filter(pc.equal(sources["fingerprint"], fingerprint))
+        clips = self.clips(fingerprint)
+        scored = pa.array(
+            self.read(f"scores/scan@{fingerprint}")["clip_id"].to_pylist(), pa.string()
+        )
+        clips = clips.filter(pc.is_in(clips["clip_id"], scored))
+        found = Counter(clips["source_id"].to_pylist())
+        return {
+            row["path"]: row
+            for row in sources.to_pylist()
+            if row["status"] != Status.OK or found[row["source_id"]] == row["clips"]
+        }
+
+    def clips(self, fingerprint: str) -> pa.Table:
+        """The clips table of one scan fingerprint."""
+        clips = self.read("clips")
+        return clips.filter(pc.equal(clips["fingerprint"], fingerprint))
+
+    def _parts(self, table: str) -> list[Path]:
+        folder = self.folder / table
+        return [*sorted(folder.glob("part-*.parquet")), *sorted(folder.glob("open-*.parquet"))]
+
+
+def to_table(table: str, rows: list[Row]) -> pa.Table:
+    """Rows in the table's schema; a column left out is null, an unknown one a ValueError."""
+    schema = SCHEMAS[kind(table)]
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    if unknown:
+        raise ValueError(f"ledger table {table!r} has no column {', '.join(sorted(unknown))}")
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def unique(table: str, data: pa.Table) -> pa.Table:
+    """Sorted by key; of rows with one key the last stays."""
+    keys = KEYS.get(kind(table), ["clip_id"])
+    place = pa.array(np.arange(data.num_rows))
+    order = data.select(keys).append_column("#", place)
+    latest = order.group_by(keys).aggregate([("#", "max")])
+    latest = latest.sort_by([(k, "ascending") for k in keys])
+    return data.take(latest["#_max"])
+
+
+def write_part(path: Path, data: pa.Table) -> None:
+    """One Parquet file, atomically."""
+    with atomic(path) as temp:
+        pq.write_table(data, temp, compression="zstd")
