@@ -1,0 +1,44 @@
+"""The doctor: what is missing and how to get it."""
+
+import socket
+
+from jobs import doctor
+
+
+def test_missing_package_fails_and_names_the_cure(monkeypatch, capsys):
+    """A doctor that says `ready` on a machine where the route cannot run."""
+    monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))
+    assert doctor.run([]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    line = next(line for line in lines if "no-such-package" in line)
+    assert "MISSING" in line
+    assert "make setup" in line
+    assert "no-such-package" in lines[-1]
+
+
+def test_optional_packages_do_not_fail():
+    """A doctor that asks everybody for every extra."""
+    finding = doctor.extra("no-such-package", "nothing", "clip")
+    assert not finding.fine
+    assert not finding.needed
+    assert "[clip]" in finding.line()
+
+
+def test_missing_weights_fail(monkeypatch):
+    """A checkout without the embedded autoencoders found out only at the encode pass."""
+    monkeypatch.setattr(doctor, "WEIGHTS", doctor.ROOT / "docs")
+    (finding,) = doctor.weights()
+    assert finding.needed
+    assert not finding.fine
+
+
+def test_cluster_that_does_not_answer_is_named():
+    """RAY_ADDRESS left over from yesterday, found out after minutes of waiting."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert not doctor.cluster(address).fine  # bound but not listening: refused
+        listener.listen()
+        assert doctor.cluster(address).fine
+    assert not doctor.cluster("127.0.0.1:99999999").fine
+    assert doctor.cluster("").fine
