@@ -108,6 +108,20 @@ class TrainConfig(Settings):
 
 # What may differ between the two halves of a resumed run. Everything else is the run's identity.
 FREE = frozenset(
-    "steps validate_every validate_samples sample_every sample_prompts sample_count sample_steps "
-    "sample_guidance checkpoint_every keep_last device threads max_failures max_bad_steps".split()
+    {
+        "steps",
+        "validate_every",
+        "validate_samples",
+        "sample_every",
+        "sample_prompts",
+        "sample_count",
+        "sample_steps",
+        "sample_guidance",
+        "checkpoint_every",
+        "keep_last",
+        "device",
+        "threads",
+        "max_failures",
+        "max_bad_steps",
+    }
 )

@@ -1,0 +1,215 @@
+"""The DeepSpeed seam: sharded AdamW, skipped steps, averaged weights, saving and loading.
+
+Nothing outside this file knows DeepSpeed. It is imported inside `start`, since importing takes
+5 s and only training workers need it.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jobs.training.config import TrainConfig
+
+TAG = "zero"  # the one sub-folder that DeepSpeed writes inside a step's folder
+BUCKET = 2_000_000  # elements; DeepSpeed's 5e8 would take 2 GB a rank for any model
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What one optimizer step did. A step with NaN or Inf in its gradient changes nothing."""
+
+    applied: bool
+    grad_norm: float
+
+
+def deepspeed_config(config: TrainConfig, elements: int) -> dict[str, Any]:
+    """The part of the recipe that DeepSpeed acts on. `elements` is the model's size.
+
+    The loss is already the mean over the global batch, so its batch fields are placeholders.
+    """
+    bucket = min(BUCKET, max(elements, 1)) if config.device == "cpu" else 50_000_000
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": config.clip,
+        "zero_allow_untested_optimizer": True,
+        "bf16": {"enabled": config.dtype == "bfloat16", "check_grad_overflow": True},
+        "zero_optimization": {
+            "stage": config.zero,
+            "overlap_comm": config.device == "cuda",
+            "reduce_bucket_size": bucket,
+            "allgather_bucket_size": bucket,
+        },
+    }
+
+
+def environment(config: TrainConfig) -> dict[str, str]:
+    """Variables a worker needs before it imports torch and DeepSpeed."""
+    return {
+        "DS_ACCELERATOR": config.device,
+        "OMP_NUM_THREADS": str(config.threads),
+        "MKL_NUM_THREADS": str(config.threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "DEEPSPEED_LOG_LEVEL": "error",
+    }
+
+
+def prepare(config: TrainConfig) -> None:
+    """Process-wide settings of a worker; call before `start`."""
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True, warn_only=config.device == "cuda")
+    # torch 2.13 warns at every collective about names DeepSpeed still uses: thousands of lines
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.|deepspeed\.")
+
+
+def rate(config: TrainConfig, step: int) -> float:
+    """Learning rate of optimizer step `step`, counted from 0; a pure function of the recipe."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / (config.warmup + 1)
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    done = min(1.0, done)
+    fall = {
+        "constant": 1.0,
+        "linear": 1 - done,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+    }[config.schedule]
+    if config.schedule == "constant":
+        return config.lr
+    return config.lr * (config.final_lr + (1 - config.final_lr) * fall)
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay, vectors (gains, biases) do not."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class Engine:
+    """A model under DeepSpeed with an exponential average of its float32 master weights.
+
+    The average lives beside each rank's master partition, so it costs 4 bytes a weight over all
+    ranks together and needs no communication until somebody asks for it.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+        import deepspeed  # noqa: PLC0415 - 5 s, workers only
+        import deepspeed.ops  # noqa: PLC0415
+
+        # the CPU collective op compiles C++ for 75 s on first use and gains nothing at this size
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        self.config = config
+        elements = sum(p.numel() for p in model.parameters())
+        optimizer = torch.optim.AdamW(
+            decay_groups(model, config.weight_decay),
+            lr=config.lr,
+            betas=config.betas,
+            fused=False,
+        )
+        self.deepspeed, *_ = deepspeed.initialize(
+            model=model, optimizer=optimizer, config=deepspeed_config(config, elements)
+        )
+        self.device = torch.device(self.deepspeed.device)
+        self.dtype = DTYPES[config.dtype]
+        self.average = [part.detach().clone() for part in self._masters()]
+
+    def __call__(self, *inputs: Any) -> Any:  # noqa: ANN401 - the model's own signature
+        """Forward pass of the wrapped model."""
+        return self.deepspeed(*inputs)
+
+    def _masters(self) -> list[Tensor]:
+        return list(self.deepspeed.optimizer.single_partition_of_fp32_groups)
+
+    def step(self, loss: Tensor, step: int) -> Stepped:
+        """Backward and optimizer step number `step`. Collective: every rank calls it."""
+        self.deepspeed.backward(loss)
+        for group in self.deepspeed.optimizer.param_groups:
+            group["lr"] = rate(self.config, step)
+        self.deepspeed.step()
+        if self.deepspeed.optimizer.overflow:
+            return Stepped(applied=False, grad_norm=math.inf)
+        self._update_average(step)
+        return Stepped(applied=True, grad_norm=float(self.deepspeed.get_global_grad_norm() or 0.0))
+
+    def _update_average(self, step: int) -> None:
+        """The decay grows with the steps, so that early averages do not hold the random start."""
+        decay = min(self.config.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for average, master in zip(self.average, self._masters(), strict=True):
+                average.lerp_(master, 1 - decay)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Master partitions hold the average inside this block."""
+        masters = self._masters()
+        kept = [part.detach().clone() for part in masters]
+        with torch.no_grad():
+            for master, average in zip(masters, self.average, strict=True):
+                master.copy_(average)
+            try:
+                yield
+            finally:
+                for master, old in zip(masters, kept, strict=True):
+                    master.copy_(old)
+
+    def weights(self, *, averaged: bool) -> dict[str, Tensor]:
+        """Full float32 weights on every rank, by parameter name. Collective."""
+        if averaged:
+            with self._averaged():
+                return self.weights(averaged=False)
+        from deepspeed.utils import safe_get_full_fp32_param  # noqa: PLC0415
+
+        state = {k: v.detach().cpu().float() for k, v in self.deepspeed.module.state_dict().items()}
+        for name, parameter in self.deepspeed.module.named_parameters():
+            if parameter.requires_grad:
+                state[name] = safe_get_full_fp32_param(parameter).detach().cpu()
+        return {name: tensor.contiguous().clone() for name, tensor in state.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write this rank's shards under `folder`. Collective."""
+        self.deepspeed.save_checkpoint(str(folder), tag=TAG, save_latest=False)
+
+    def load(self, folder: Path, average: dict[str, Tensor]) -> None:
+        """Read this rank's shards and the full averaged weights. Collective.
+
+        DeepSpeed unpickles: call only on a folder that `checkpoint.verify` accepted.
+        """
+        from deepspeed.utils import safe_set_full_fp32_param  # noqa: PLC0415
+
+        path, _ = self.deepspeed.load_checkpoint(
+            str(folder), tag=TAG, load_lr_scheduler_states=False
+        )
+        if path is None:
+            raise RuntimeError(f"DeepSpeed found nothing to load in {folder / TAG}")
+        with self._averaged():
+            for name, parameter in self.deepspeed.module.named_parameters():
+                if parameter.requires_grad:
+                    safe_set_full_fp32_param(parameter, average[name].to(self.device))
+            self.average = [part.detach().clone() for part in self._masters()]
+
+
+def single_process_group(port: int) -> None:
+    """Make this process a world of one, for code that runs outside Ray Train."""
+    defaults = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "LOCAL_WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    os.environ.update(defaults)
+    torch.distributed.init_process_group("gloo", rank=0, world_size=1)

@@ -1,0 +1,275 @@
+"""From samples to per-sample losses: conditions, noise, forward pass, and how losses are summed.
+
+Every random choice about a sample comes from (seed, clip_id, visit), and every sum is over the
+global batch, so that any number of workers takes the same step.
+
+Letters: B batch, C latent channels, T video latents, h w latent rows and columns, L audio latents,
+N text tokens, D text channels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jobs.training import ranks
+from jobs.training.config import CaptionMix, TrainConfig
+from model import flow
+from model.conditions import Task, condition, draw_prefix, draw_task, keep_mask
+from model.config import ModelConfig
+from model.geometry import Geometry
+from model.mmdit import Media
+from model.noise import Draw, normal, uniform
+from model.text import pad_text
+from pipelines.stream import Sample
+
+VARIANTS = ("short", "long", "structured")
+BINS = 4  # of the noise level t, for the curves
+STREAMS = ("video", "audio")
+Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | None]]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What decides a batch besides its samples."""
+
+    config: TrainConfig
+    seed: int
+    constants: dict[str, Tensor]  # of the shard set: black picture and silence, by bucket
+    text_dim: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One rank's share of a step, ready for the model."""
+
+    ids: list[str]
+    tasks: list[Task]
+    t: Tensor  # [B]
+    video: Media
+    audio: Media | None
+    video_target: Tensor  # [B,C,T,h,w]
+    audio_target: Tensor | None  # [B,C,L]
+    has_audio: Tensor  # [B] bool
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean squared error of each sample, [B] float32."""
+
+    video: Tensor
+    audio: Tensor  # 0 where a sample has no sound
+
+
+def make_batch(
+    samples: Sequence[Sample],
+    objective: Objective,
+    model: ModelConfig,
+    *,
+    audio: bool,
+    level: float | None = None,
+) -> Batch:
+    """Samples of one bucket as model inputs and targets.
+
+    `audio` says whether any sample of the global batch has sound, so that all ranks run the same
+    towers. `level` fixes t and takes text without dropout and no condition: for validation.
+    """
+    o = objective
+    first = samples[0]
+    geometry = first.geometry
+    draws = [Draw(o.seed, sample.clip_id, sample.visit) for sample in samples]
+    plain = level is not None
+    mix = o.config.tasks.model_dump()
+    tasks = [
+        Task.TEXT_TO_AV if plain else draw_task(mix, d.seed, d.clip_id, d.visit) for d in draws
+    ]
+    if level is None:
+        t = flow.times(uniform(draws, "t"), o.config.density)
+    else:
+        t = torch.full((len(samples),), level)
+
+    rendition = o.config.rendition
+    clean = torch.stack([s.videos[rendition] for s in samples]).float()  # [B,C,T,h,w]
+    _, _, T, h, w = clean.shape
+    masks = torch.stack(
+        [
+            keep_mask(draw_prefix(task, T, draw), (T, h, w))
+            for task, draw in zip(tasks, draws, strict=True)
+        ]
+    )
+    known = condition(clean, masks, o.constants[f"black.{rendition}.{first.bucket}"])
+    texts = [
+        choose_text(s.text, o.config.captions, draw, plain=plain, dim=o.text_dim)
+        for s, draw in zip(samples, draws, strict=True)
+    ]
+    text, text_mask = pad_text(texts)
+    if not text.shape[1]:  # nobody has text: one masked token keeps the shapes of every rank alike
+        text, text_mask = (
+            text.new_zeros(len(samples), 1, o.text_dim),
+            text_mask.new_zeros(len(samples), 1),
+        )
+
+    def put(x: Tensor) -> Tensor:
+        return x.to(o.device, o.dtype)
+
+    noise = normal(draws, "video", clean.shape[1:])
+    common = {"t": t.to(o.device), "text": put(text), "text_mask": text_mask.to(o.device)}
+    video = Media(
+        latent=put(flow.interpolate(clean, noise, t)),
+        times=geometry.video_times().to(o.device),
+        condition=put(known.latent),
+        mask=put(known.mask),
+        **common,
+    )
+    sound, target = None, None
+    if audio:
+        silence = o.constants[f"silence.{first.bucket}"]
+        heard = torch.stack([silence if s.audio is None else s.audio for s in samples]).float()
+        noise_audio = normal(draws, "audio", heard.shape[1:])
+        sound = Media(
+            latent=put(flow.interpolate(heard, noise_audio, t)),
+            times=geometry.audio_times().to(o.device),
+            **common,
+        )
+        target = flow.velocity(heard, noise_audio).to(o.device)
+    area = model.patch**2
+    per_sample = T * h * w // area + (geometry.audio_latents if audio else 0)
+    return Batch(
+        ids=[s.clip_id for s in samples],
+        tasks=tasks,
+        t=t,
+        video=video,
+        audio=sound,
+        video_target=flow.velocity(clean, noise).to(o.device),
+        audio_target=target,
+        has_audio=torch.tensor([audio and s.audio is not None for s in samples]),
+        tokens=per_sample * len(samples) + int(text_mask.sum()),
+    )
+
+
+def choose_text(
+    known: dict[str, Tensor], mix: CaptionMix, draw: Draw, *, plain: bool, dim: int
+) -> Tensor:
+    """Text features [N,D] of one visit: a caption by weight, or none ([0,D])."""
+    variants = [name for name in VARIANTS if name in known]
+    if not variants or (not plain and draw.uniform("caption_dropped") < mix.dropped):
+        return torch.zeros(0, dim)
+    if plain:
+        return known[variants[0]].float()
+    weights = [getattr(mix, name) for name in variants]
+    if not any(weights):
+        weights = [1.0] * len(variants)
+    point = draw.uniform("caption") * sum(weights)
+    for name, weight in zip(variants, weights, strict=True):
+        point -= weight
+        if point < 0:
+            return known[name].float()
+    return known[variants[-1]].float()
+
+
+def losses(forward: Forward, batch: Batch) -> Losses:
+    """Forward pass and the error of each sample in each stream."""
+    video, audio = forward(batch.video, batch.audio)
+    assert video is not None
+    error_video = flow.loss(video, batch.video_target, batch.video.mask)
+    if audio is None or batch.audio_target is None:
+        return Losses(error_video, torch.zeros_like(error_video))
+    error_audio = flow.loss(audio, batch.audio_target)
+    # where, not a product: the stand-in of a missing sound must not bring NaN into the sum
+    has = batch.has_audio.to(error_audio.device)
+    return Losses(error_video, torch.where(has, error_audio, 0.0))
+
+
+def counts(samples: Sequence[Sample]) -> Tensor:
+    """(samples, samples with sound) of the global batch, float64 [2]. Collective."""
+    with_sound = sum(s.audio is not None for s in samples)
+    return ranks.total(torch.tensor([len(samples), with_sound], dtype=torch.float64))
+
+
+def weighted(found: Losses, config: TrainConfig, total: Tensor) -> Tensor:
+    """The part of the loss that a rank differentiates.
+
+    The sum over ranks divided by the number of ranks, which is what DeepSpeed makes of it, is the
+    weighted sum of the streams' means over the global batch.
+    """
+    video = found.video.sum() / float(total[0])
+    audio = found.audio.sum() / max(1.0, float(total[1]))
+    return ranks.world() * (config.loss.video * video + config.loss.audio * audio)
+
+
+def curves(found: Losses, batch: Batch) -> dict[str, tuple[float, int]]:
+    """(sum, count) of local losses for every curve, always the same keys in the same order."""
+    sums = dict.fromkeys(curve_names(), (0.0, 0))
+    bins = (batch.t * BINS).long().clamp(max=BINS - 1).tolist()
+    for stream, values, there in (
+        ("video", found.video, [True] * len(batch.ids)),
+        ("audio", found.audio, batch.has_audio.tolist()),
+    ):
+        for value, present, task, level in zip(
+            values.detach().double().tolist(), there, batch.tasks, bins, strict=True
+        ):
+            if not present:
+                continue
+            for name in (
+                f"loss/{stream}",
+                f"task/{task}/{stream}",
+                f"level/{level}/{stream}",
+            ):
+                total, count = sums[name]
+                sums[name] = total + value, count + 1
+    return sums
+
+
+def curve_names() -> list[str]:
+    """Loss by stream, by task and stream, by quarter of t (0 is noisiest) and stream."""
+    return [
+        *(f"loss/{stream}" for stream in STREAMS),
+        *(f"task/{task}/{stream}" for task in Task for stream in STREAMS),
+        *(f"level/{level}/{stream}" for level in range(BINS) for stream in STREAMS),
+    ]
+
+
+def reduce_curves(
+    local: dict[str, tuple[float, int]], extra: Sequence[float]
+) -> tuple[dict[str, float], list[float]]:
+    """Means of the curves over the global batch, and the sums of `extra`. Collective.
+
+    Curves without a sample in this batch are left out.
+    """
+    flat = [number for pair in local.values() for number in pair]
+    summed = ranks.total(torch.tensor([*flat, *extra], dtype=torch.float64)).tolist()
+    means = {}
+    for place, name in enumerate(local):
+        total, count = summed[2 * place], summed[2 * place + 1]
+        if count:
+            means[name] = total / count
+    return means, summed[len(flat) :]
+
+
+def bad_ids(found: Losses, batch: Batch) -> list[str]:
+    """Samples of this rank whose loss is not finite; all of them when only the gradient is bad."""
+    sound = torch.isfinite(found.video) & torch.isfinite(found.audio)
+    named = [name for name, good in zip(batch.ids, sound.tolist(), strict=True) if not good]
+    return named or batch.ids
+
+
+def sample_cost(model: ModelConfig, rendition: str) -> Callable[[dict[str, Geometry]], float]:
+    """Multiply-adds of one forward pass of one sample, from its bucket's geometry.
+
+    Projections and MLP are linear in the tokens of a tower, attention quadratic; batches of all
+    buckets are given the same sum.
+    """
+
+    def cost(renditions: dict[str, Geometry]) -> float:
+        geometry = renditions[rendition]
+        _, T, h, w = geometry.video_shape
+        video, audio = T * h * w // model.patch**2, geometry.audio_latents
+        linear = (8 + 2 * model.mlp_ratio) * model.width**2  # qkv, out, two exchanges, MLP
+        attention = 2 * model.width * (video**2 + audio**2 + 2 * video * audio)
+        return float(linear * (video + audio) + attention)
+
+    return cost
