@@ -225,7 +225,7 @@ def walk(path: Path) -> Iterator[Member]:
             block = handle.read(BLOCK)
             if not block.strip(b"\0"):
                 return
-            member = _parse(block, at, shard)
+            member = parse_header(block, at, shard)
             at = member.offset + padded(member.size)
             if at > size:
                 raise ShardError(shard, "cut", f"{member.name} ends past the end of the file")
@@ -238,7 +238,8 @@ def padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _parse(block: bytes, at: int, shard: str) -> Member:
+def parse_header(block: bytes, at: int, shard: str) -> Member:
+    """The member whose header is the 512 bytes `block` at byte `at`. Raises ShardError."""
     try:
         head = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
     except (tarfile.HeaderError, ValueError) as error:

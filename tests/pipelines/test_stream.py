@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -138,7 +138,7 @@ def test_buckets_alternate(folder):
     count = stream.length(0)
     names = [samples[0].bucket for _, samples in take(stream, count)]
     assert all(len({s.bucket for s in samples}) == 1 for _, samples in take(stream, count))
-    changes = sum(a != b for a, b in zip(names, names[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(names))
     assert changes > count // 4
 
 
