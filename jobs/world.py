@@ -12,10 +12,10 @@ from pathlib import Path
 
 from curation.progress import say
 from curation.world.films import write_films
+from jobs.cli import DONE, main_verb
 from jobs.config import Recipe
 
 SECTIONS = ("world",)
-DONE = 0
 
 
 def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb takes its words
@@ -42,3 +42,7 @@ def summary(paths: list[Path], folder: Path) -> str:
         "  defects: " + (", ".join(f"{n} {kind}" for kind, n in sorted(planted.items())) or "none"),
     ]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main_verb("world"))

@@ -1,14 +1,14 @@
-"""Captions that follow from a film's truth, for any window of it."""
+"""Captions that follow from a film's truth, for any window of it: only what is seen or heard."""
 
 from typing import Any
 
 COUNT = {1: "once", 2: "twice", 3: "three times", 4: "four times", 5: "five times"}
-NUMBER = {2: "two", 3: "three", 4: "four", 5: "five"}
 NOISE = {
     "wood": "wooden knock",
     "metal": "metal clang",
     "glass": "glass ping",
     "string": "plucked string note",
+    "chime": "chime",
 }
 BACK = {
     "plain": "a plain background",
@@ -16,90 +16,77 @@ BACK = {
     "texture": "a cloudy background",
     "stripes": "a striped background",
 }
-MOVE = {
+ENTERS = {
     "fall": "falls",
     "throw": "is thrown",
     "appear": "appears and falls",
     "collide": "is thrown",
 }
+OPENING = 0.5  # seconds into its shot up to which an object's entrance is still to be seen
 BED = "slow quiet chords"
 Event = dict[str, Any]
+Truth = dict[str, Any]
 
 
-def describe_film(truth: dict[str, Any]) -> dict[str, Any]:
+def describe_film(truth: Truth) -> dict[str, Any]:
     """The caption sidecar of a film: one segment a shot."""
     spans = [(shot["start"], shot["end"]) for shot in truth["shots"]]
-    return {
-        "segments": [{"start": a, "end": b, **describe(truth, a, b)} for a, b in spans],
-    }
+    return {"segments": [{"start": a, "end": b, **describe(truth, a, b)} for a, b in spans]}
 
 
-def truth_events(truth: dict[str, Any], start: float, end: float) -> list[Event]:
+def truth_events(truth: Truth, start: float, end: float) -> list[Event]:
     """The events within start…end seconds, their times as in the film."""
     return [event for event in truth["events"] if start <= event["time"] < end]
 
 
-def describe(truth: dict[str, Any], start: float, end: float) -> dict[str, Any]:
-    """{"short", "long", "structured": {"text", "sfx", "dialogue", "singing", "bgm"}} of a window.
-
-    Only what is seen or heard in the window is told.
-    """
+def describe(truth: Truth, start: float, end: float) -> dict[str, Any]:
+    """Captions of a window: short, long, structured {text, sfx, dialogue, singing, bgm}."""
     events = truth_events(truth, start, end)
     shots = [n for n, s in enumerate(truth["shots"]) if s["start"] < end and s["end"] > start]
-    parts = [describe_shot(truth, number, events, start, end) for number in shots]
-    noises = sounds(truth, events)
-    spoken = truth["speech"]
-    heard = spoken if spoken and spoken["start"] < end and spoken["end"] > start else None
-    beside = [e for e in events if e["kind"] == "off_screen"]
-    text = ". Cut to: ".join(parts)
-    short = ", ".join([text, *([noises] if noises else [])])
-    seen = ["The camera pans " + m for m in pans(truth, shots)]
-    views = [BACK[truth["shots"][n]["background"]] for n in shots[:1]]
-    behind = [n for n in shots if truth["shots"][n]["occluder"]]
-    scene = [f"{sentence(text)} in front of {views[0]}"] if views else [sentence(text)]
-    scene += seen + (["A dark pillar stands in front"] if behind else [])
-    audio = [f"{sentence(noises)} sound at the impacts" if noises else "No impact is heard"]
-    if beside:
-        audio.append(f"{sentence(off_screen(beside))} from outside the picture")
-    if heard:
-        audio.append(f'A man says "{heard["text"]}"')
-    if truth["music"]:
-        audio.append(f"{sentence(BED)} play in the background")
-    sfx = ", ".join(filter(None, [noises, off_screen(beside) + " off screen" if beside else ""]))
-    structured = {
-        "text": ". ".join(scene) + ".",
-        "sfx": sfx,
-        "dialogue": f'A man says: "{heard["text"]}"' if heard else "",
-        "singing": "",
-        "bgm": BED if truth["music"] else "",
+    action = ". Cut to: ".join(describe_shot(truth, n, events, start, end) for n in shots)
+    near = noises([e for e in events if e["visible"]])
+    far = noises([e for e in events if not e["visible"]])
+    line = spoken(truth, start, end)
+    picture = sentences([action + behind(truth, shots), *camera(truth, shots)])
+    sound = [f"{near} {sound_verb(near)} at the impacts" if near else "no impact is heard"]
+    sound += [f"from out of sight {comes(far)} {far}"] if far else []
+    sound += [f"a man says: “{line}”"] if line else []
+    sound += [f"{BED} play in the background"] if truth["music"] else []
+    extra = [f"{far} out of sight" if far else "", "a man speaks" if line else ""]
+    extra.append(BED if truth["music"] else "")
+    return {
+        "short": ", ".join(filter(None, [action, near, *extra])),
+        "long": f"{picture} {sentences(sound)}",
+        "structured": {
+            "text": picture,
+            "sfx": ", ".join(filter(None, [near, extra[0]])),
+            "dialogue": f"A man says: “{line}”" if line else "",
+            "singing": "",
+            "bgm": BED if truth["music"] else "",
+        },
     }
-    return {"short": short, "long": ". ".join(scene + audio) + ".", "structured": structured}
 
 
-def describe_shot(
-    truth: dict[str, Any], number: int, events: list[Event], start: float, end: float
-) -> str:
+def describe_shot(truth: Truth, number: int, events: list[Event], start: float, end: float) -> str:
     """What a shot's objects do within the window, e.g. 'a red ball falls and bounces twice'."""
-    shot = truth["shots"][number]
-    here = [
-        t for t in truth["objects"] if t["shot"] == number and t["enters"] < min(end, shot["end"])
-    ]
-    said = [describe_object(thing, events, start) for thing in here]
-    hits = [e for e in events if e["shot"] == number and isinstance(e.get("with"), int)]
+    here = [e for e in events if e["shot"] == number and e["visible"]]
+    things = [t for t in truth["objects"] if t["shot"] == number]
+    seen = [t for t in things if is_seen(truth, t, start, end)]
+    said = [describe_object(truth, thing, here, start) for thing in seen]
+    hits = sum(isinstance(e.get("with"), int) for e in here)
     if hits:
-        said.append("they collide" + (f" {times(len(hits))}" if len(hits) > 1 else ""))
-    return join(said) if said else "nothing is seen"
+        said.append("they collide" + (f" {times(hits)}" if hits > 1 else ""))
+    return join(said) if said else "nothing is to be seen"
 
 
-def describe_object(thing: dict[str, Any], events: list[Event], start: float) -> str:
-    """One object's clause; 'falls' is only said where its fall lies in the window."""
+def describe_object(truth: Truth, thing: dict[str, Any], events: list[Event], start: float) -> str:
+    """One object's clause; how it enters is only said where that lies in the window."""
     own = [e for e in events if e["object"] == thing["id"]]
-    floor = sum(e["kind"] == "impact" and e["with"] == "floor" for e in own)
-    wall = sum(e["kind"] == "impact" and e["with"] == "wall" for e in own)
+    floor = sum(e.get("with") == "floor" for e in own)
+    wall = sum(e.get("with") == "wall" for e in own)
     jumps = sum(e["kind"] == "jump" for e in own)
-    acts = []
-    if thing["enters"] >= start or (thing["enters"] == 0 and start <= 0.5) or floor:
-        acts.append(MOVE[thing["motion"]] if start <= max(thing["enters"], 0.5) else "moves")
+    opening = max(thing["enters"], truth["shots"][thing["shot"]]["start"] + OPENING)
+    acts = [ENTERS[thing["motion"]]] if start <= opening else []
     if floor:
         acts.append(f"bounces {times(floor)}")
     if wall:
@@ -107,31 +94,52 @@ def describe_object(thing: dict[str, Any], events: list[Event], start: float) ->
     if jumps:
         acts.append("jumps up again" if jumps == 1 else f"jumps up {times(jumps)}")
     return (
-        f"{article(thing['colour'])} {thing['colour']} {thing['shape']} {join(acts or ['rests'])}"
+        f"{article(thing['colour'])} {thing['colour']} {thing['shape']} {join(acts or ['moves'])}"
     )
 
 
-def sounds(truth: dict[str, Any], events: list[Event]) -> str:
-    """The noises of the visible world, e.g. 'low wooden knocks and a high glass ping'."""
+def is_seen(truth: Truth, thing: dict[str, Any], start: float, end: float) -> bool:
+    """Whether an object's middle is in the picture in any frame of the window."""
+    first = truth["shots"][thing["shot"]]["first_frame"]
+    for number, (x, _) in enumerate(thing["track"], first):
+        time = number / truth["fps"]
+        if max(start, thing["enters"]) <= time < end and 0 <= x <= 1:
+            return True
+    return False
+
+
+def noises(events: list[Event]) -> str:
+    """What the events sound like, e.g. 'low wooden knocks and a high glass ping'."""
     counts: dict[str, int] = {}
     for event in events:
-        if event["kind"] != "impact":
-            continue
-        makers = [event["object"]] + ([event["with"]] if isinstance(event["with"], int) else [])
-        for maker in makers:
-            thing = truth["objects"][maker]
-            noise = f"{level(thing['pitch_hz'])} {NOISE[thing['timbre']]}"
+        for timbre, pitch in zip(event.get("timbre", ()), event.get("pitch_hz", ()), strict=True):
+            noise = f"{level(pitch)} {NOISE[timbre]}"
             counts[noise] = counts.get(noise, 0) + 1
-    chimes = sum(event["kind"] == "appear" for event in events)
-    said = [f"{n}s" if count > 1 else f"{article(n)} {n}" for n, count in counts.items()]
-    rings = [] if not chimes else ["a chime"] if chimes == 1 else ["chimes"]
-    return join(said + rings)
+    return join([f"{n}s" if count > 1 else f"{article(n)} {n}" for n, count in counts.items()])
 
 
-def off_screen(events: list[Event]) -> str:
-    """Noises of things nobody sees."""
-    noises = [f"{level(e['pitch_hz'][0])} {NOISE[e['timbre']]}" for e in events]
-    return join([f"{article(n)} {n}" for n in dict.fromkeys(noises)])
+def spoken(truth: Truth, start: float, end: float) -> str:
+    """The narrator's line if most of it is heard within the window, else ''."""
+    line = truth["speech"]
+    if not line:
+        return ""
+    heard = min(end, line["end"]) - max(start, line["start"])
+    return str(line["text"]) if heard > (line["end"] - line["start"]) / 2 else ""
+
+
+def behind(truth: Truth, shots: list[int]) -> str:
+    """' in front of a plain background' and the pillar, of the first shot of the window."""
+    if not shots:
+        return ""
+    shot = truth["shots"][shots[0]]
+    pillar = ", partly hidden by a dark pillar" if shot["occluder"] else ""
+    return f" in front of {BACK[shot['background']]}{pillar}"
+
+
+def camera(truth: Truth, shots: list[int]) -> list[str]:
+    """A clause for each way in which the camera moves."""
+    moves = [truth["shots"][n]["camera"]["move"] for n in shots]
+    return [f"the camera pans {m}" for m in dict.fromkeys(moves) if m != "still"]
 
 
 def level(pitch: float) -> str:
@@ -142,15 +150,24 @@ def level(pitch: float) -> str:
     return "high"
 
 
-def pans(truth: dict[str, Any], shots: list[int]) -> list[str]:
-    """Directions in which the camera moves."""
-    moves = [truth["shots"][n]["camera"]["move"] for n in shots]
-    return [move for move in dict.fromkeys(moves) if move != "still"]
-
-
 def times(count: int) -> str:
     """A count in words: once, twice, three times, at the most 'many times'."""
     return COUNT.get(count, "many times")
+
+
+def sound_verb(noise: str) -> str:
+    """'sounds' after a single noise, 'sound' after several."""
+    return "sounds" if is_one(noise) else "sound"
+
+
+def comes(noise: str) -> str:
+    """'comes' before a single noise, 'come' before several."""
+    return "comes" if is_one(noise) else "come"
+
+
+def is_one(noise: str) -> bool:
+    """Whether a list of noises names a single one."""
+    return noise.startswith(("a ", "an ")) and " and " not in noise
 
 
 def article(word: str) -> str:
@@ -163,6 +180,7 @@ def join(parts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def sentence(text: str) -> str:
-    """The text with a capital first letter."""
-    return text[:1].upper() + text[1:]
+def sentences(parts: list[str]) -> str:
+    """Each part as a sentence: a capital letter and a full stop."""
+    ends = ["" if p.endswith((".", ".”")) else "." for p in parts]
+    return " ".join(p[:1].upper() + p[1:] + e for p, e in zip(parts, ends, strict=True))

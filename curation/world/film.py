@@ -46,8 +46,9 @@ def make_film(config: WorldConfig, index: int) -> Film:
 def make_clean_film(config: WorldConfig, index: int) -> Film:
     """Film `index` without defects."""
     scene = draw_scene(config, np.random.default_rng([config.seed, index]))
-    size = (config.height, config.width)
-    pixels = np.concatenate([render_shot(shot, size, config.fps) for shot in scene.shots])
+    pixels = np.empty((scene.frames, config.height, config.width, 3), np.uint8)
+    for shot in scene.shots:
+        render_shot(shot, config.fps, pixels[shot.first : shot.end])
     total = round(scene.frames / config.fps * config.rate)
     samples = np.zeros((config.channels, total), np.float32)
     truth: dict[str, Any] = {
@@ -133,6 +134,7 @@ def add_shot(
         for timbre, pitch, gain in voices:
             sound = tone(timbre, pitch, config.rate)
             place(samples, sound, event["sample"], gain, event["x"], end_sample)
+        event["timbre"] = [timbre for timbre, _, _ in voices]
         event["pitch_hz"] = [round(pitch, 2) for _, pitch, _ in voices]
         event["gain"] = round(sum(gain for _, _, gain in voices), 4)
 
@@ -143,7 +145,7 @@ def shot_events(shot: Shot, first: int, aspect: float, fps: float) -> list[dict[
     for impact in shot.impacts:
         x, y = on_screen(shot, impact.time * fps, impact.x, impact.y, aspect)
         event: dict[str, Any] = {"at": impact.time, "object": first + impact.body, "x": x, "y": y}
-        event["visible"] = 0.0 <= x <= 1.0
+        event["visible"] = is_seen(shot, x, impact.x)
         if impact.other == "jump":
             events.append(event | {"kind": "jump"})
             continue
@@ -160,14 +162,21 @@ def shot_events(shot: Shot, first: int, aspect: float, fps: float) -> list[dict[
             x, y = on_screen(shot, thing.body.enters * fps, here, up, aspect)
             voices = [("chime", thing.pitch, CHIME_GAIN)]
             event = {"at": thing.body.enters, "kind": "appear", "object": first + number}
-            events.append(event | {"x": x, "y": y, "visible": 0 <= x <= 1, "voices": voices})
+            event |= {"x": x, "y": y, "visible": is_seen(shot, x, here)}
+            events.append(event | {"voices": voices})
     for unseen in shot.off_screen:
         timbre = TIMBRE[unseen.shape]
         voices = [(timbre, unseen.pitch, loudness(unseen.speed) / 2)]
-        event = {"at": unseen.time, "kind": "off_screen", "object": None, "timbre": timbre}
+        event = {"at": unseen.time, "kind": "off_screen", "object": None}
         event |= {"x": -0.5 if unseen.place == 0 else 1.5, "y": None, "visible": False}
         events.append(event | {"voices": voices})
     return events
+
+
+def is_seen(shot: Shot, share: float, x: float) -> bool:
+    """Whether a place lies in the picture (`share` of its width) and not behind the pillar."""
+    hidden = shot.occluder is not None and shot.occluder[0] <= x <= shot.occluder[1]
+    return 0.0 <= share <= 1.0 and not hidden
 
 
 def on_screen(shot: Shot, frame: float, x: float, y: float, aspect: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from curation.files import atomic, fingerprint, sweep, write_json
+from curation.files import fingerprint, sweep, write_json
 from curation.media_write import transcode, write_clip
 from curation.progress import progress
 from curation.world.config import WorldConfig
@@ -15,7 +15,7 @@ from curation.world.defects import truncate
 from curation.world.film import Film, make_film
 from curation.world.speech import voice_name
 
-WORLD_VERSION = 1  # raised when the same settings give other films
+WORLD_VERSION = 2  # raised when the same settings give other films
 WORTH_S = 8.0  # seconds of work that pay for starting processes (1 to 3 s each on a busy machine)
 BAD_CRF, BAD_BITRATE = 38, 24_000  # of the defect `reencode`
 
@@ -90,8 +90,7 @@ def write_media(film: Film, path: Path, crf: int) -> None:
     kinds = {defect["kind"]: defect for defect in film.truth["defects"]}
     write_clip(path, film.pixels, film.fps, film.samples, film.rate, crf)
     if "reencode" in kinds:
-        with atomic(path) as temp:
-            transcode(path, temp, crf=BAD_CRF, audio_bitrate=BAD_BITRATE)
+        transcode(path, path, crf=BAD_CRF, audio_bitrate=BAD_BITRATE)
     if "truncate" in kinds:
         truncate(path, kinds["truncate"]["keep"])
 

@@ -27,12 +27,11 @@ Float = NDArray[np.float32]
 Distance = Callable[[Float, Float, float], Float]
 
 
-def render_shot(shot: Shot, size: tuple[int, int], fps: float) -> NDArray[np.uint8]:
-    """The shot's frames, uint8 [N,H,W,3]; frame n shows the instant n/fps of the shot."""
-    H, W = size
+def render_shot(shot: Shot, fps: float, frames: NDArray[np.uint8]) -> None:
+    """Draw the shot into uint8 frames [N,H,W,3]; frame n shows the instant n/fps of the shot."""
+    _, H, W, _ = frames.shape
     backdrop = draw_backdrop(shot, H, W)
     front = draw_occluder(shot, backdrop.shape[1], H)
-    frames = np.empty((shot.end - shot.first, H, W, 3), np.uint8)
     for number, frame in enumerate(frames):
         time = number / fps
         left = view_left(shot, number) * H
@@ -44,7 +43,6 @@ def render_shot(shot: Shot, size: tuple[int, int], fps: float) -> NDArray[np.uin
             alpha = crop(front, left, W)
             canvas += alpha * (np.float32(52.0) - canvas)
         np.copyto(frame, np.round(canvas), casting="unsafe")
-    return frames
 
 
 def view_left(shot: Shot, number: float) -> float:
