@@ -1,5 +1,6 @@
 """Every damage of the matrix is found and named, and strict reading refuses each."""
 
+import hashlib
 import json
 import shutil
 from itertools import islice
@@ -121,14 +122,15 @@ READ = [k for k in DAMAGES if k not in {"extra", "side_edited", "constants_edite
 def test_strict_reading_refuses(folder, kind):
     """Catches a sample of a damaged shard delivered before the error."""
     DAMAGES[kind][0](folder)
-    with pytest.raises(ShardError) as error:
+    seen = set()
+
+    def train():
         for _, samples in islice(Stream(folder, seed=0, global_batch=1).batches(), 30):
-            assert not any(s.info["number"] < 5 for s in samples), "from the damaged shard"
-    assert (
-        shard(folder).stem.split("-")[0] in str(error.value)
-        or "contract" in str(error.value)
-        or ("index" in str(error.value))
-    )
+            seen.update(s.info["number"] for s in samples)
+
+    with pytest.raises(ShardError, match=r"16x16x|contract|index"):
+        train()
+    assert not seen & set(range(5)), "samples of the damaged shard"
 
 
 def forge(folder, change):
@@ -157,15 +159,16 @@ def test_a_newer_schema_is_refused(folder):
         read_contract(folder)
 
 
-def test_an_index_with_extension_types_is_refused(folder):
+def test_extension_types_of_an_index_stay_asleep(folder):
     """Catches Arrow extension types, whose metadata has run code in other readers."""
     table = pq.read_table(folder / "index.parquet")
     field = table.schema.field("key").with_metadata(
         {b"ARROW:extension:name": b"ray.data.arrow_tensor", b"ARROW:extension:metadata": b"cos\n"}
     )
     schema = table.schema.set(table.schema.get_field_index("key"), field)
-    pq.write_table(
-        table.cast(pa.schema(schema)).append_column("x", table["key"]), folder / "index.parquet"
-    )
-    with pytest.raises(ShardError, match="index"):
-        Stream(folder, seed=0, global_batch=1)
+    pq.write_table(table.cast(pa.schema(schema)), folder / "index.parquet")
+    data = (folder / "index.parquet").read_bytes()
+    facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    forge(folder, lambda c: c.update(index=facts))
+    assert b"ray.data.arrow_tensor" in data
+    assert Stream(folder, seed=0, global_batch=1).reader.columns["key"].type == pa.string()
