@@ -170,5 +170,5 @@ def test_extension_types_of_an_index_stay_asleep(folder):
     data = (folder / "index.parquet").read_bytes()
     facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     forge(folder, lambda c: c.update(index=facts))
-    assert b"ray.data.arrow_tensor" in data
+    assert pq.read_schema(folder / "index.parquet").field("key").metadata == field.metadata
     assert Stream(folder, seed=0, global_batch=1).reader.columns["key"].type == pa.string()
