@@ -33,6 +33,7 @@ class Film:
         self.descriptor, self.kind, self.limits = descriptor, container, limits
         self.picture: media_index.Picture | None = None
         self.track: media_index.Track | None = None
+        self.seconds = 0.0
         with media_index.open_container(descriptor, container, limits) as opened:
             self._read_header(opened)
         self._clock: media_index.Clock | None = None
@@ -45,7 +46,7 @@ class Film:
 
     def _read_header(self, opened: Any) -> None:  # noqa: ANN401 - an av container
         media_index.check_header(opened, self.limits)
-        self.seconds = (opened.duration or 0) / av.time_base
+        self.seconds = media_index.declared_seconds(opened, self.kind)
         video, audio = media_index.picture_stream(opened), media_index.sound_stream(opened)
         if video is None and audio is None:
             raise RejectedError(Reason.CORRUPT, "neither picture nor sound")
@@ -136,9 +137,11 @@ def answer(film: Film | None, request: dict[str, Any], descriptors: list[int]) -
     name = request["do"]
     if name == "open":
         film = Film(descriptors[0], request["container"], request["limits"])
-        facts = {"seconds": film.seconds, "video": None, "audio": None}
-        facts["video"] = asdict(film.picture) if film.picture else None
-        facts["audio"] = asdict(film.track) if film.track else None
+        facts = {
+            "seconds": film.seconds,
+            "video": asdict(film.picture) if film.picture else None,
+            "audio": asdict(film.track) if film.track else None,
+        }
         return film, facts
     assert film is not None
     if name == "frames":

@@ -15,9 +15,10 @@ import numpy as np
 
 from curation.records import Reason, RejectedError
 
+MISSING = np.iinfo(np.int64).min  # a packet without this time
 MAX_PACKETS = 5_000_000
 SHORTFALL_S = 0.5  # declared seconds that may be missing at the end, and 1 % of the whole
-FORMATS = {"mov": "mov", "matroska": "matroska", "mpeg": "mpeg"}
+FROM_ZERO = {"mov", "matroska", "avi", "flv"}  # count their length from 0, not from a first time
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,16 @@ def last_words(limit: int = 4096) -> str:
     return os.pread(2, limit, max(0, size - limit)).decode(errors="replace")
 
 
-def picture_stream(container: Any) -> Any | None:  # noqa: ANN401 - PyAV has no stubs here
-    """The first video stream that is not a cover picture."""
+def picture_stream(container: Any) -> Any:  # noqa: ANN401 - PyAV's stubs end at streams
+    """The first video stream that is not a cover picture, or None."""
     for stream in container.streams.video:
         if "attached_pic" not in str(stream.disposition) and stream.codec_context is not None:
             return stream
     return None
 
 
-def sound_stream(container: Any) -> Any | None:  # noqa: ANN401
-    """The first audio stream that has a decoder."""
+def sound_stream(container: Any) -> Any:  # noqa: ANN401
+    """The first audio stream that has a decoder, or None."""
     return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
@@ -122,6 +123,15 @@ def check_pixels(width: int, height: int, frames: int, limits: dict[str, Any]) -
         raise RejectedError(Reason.TOO_MANY_PIXELS, f"a frame of {width}x{height}")
     if width * height * frames > limits["film_pixels"]:
         raise RejectedError(Reason.TOO_MANY_PIXELS, f"{frames} frames of {width}x{height}")
+
+
+def declared_seconds(container: Any, kind: str) -> float:  # noqa: ANN401
+    """Length from the first picture on as the header tells it, 0 when it does not."""
+    seconds = (container.duration or 0) / av.time_base
+    video = picture_stream(container)
+    if kind not in FROM_ZERO or video is None or not seconds:
+        return seconds
+    return max(0.0, seconds - float((video.start_time or 0) * video.time_base))
 
 
 def rotation_of(container: Any, stream: Any) -> int:  # noqa: ANN401
@@ -175,17 +185,15 @@ def describe_sound(stream: Any) -> Track:  # noqa: ANN401
 def read_clock(container: Any, limits: dict[str, Any]) -> Clock:  # noqa: ANN401
     """Read every packet once. Raises RejectedError: corrupt, too_long, too_many_pixels."""
     video, audio = picture_stream(container), sound_stream(container)
-    rows: list[tuple[int | None, int | None, bool, bool]] = []
-    first_sound: Fraction | None = None
+    rows: list[tuple[int, int, bool, bool]] = []
     last = Fraction(0)
     first: Fraction | None = None
-    step = 0
     try:
         for count, packet in enumerate(container.demux()):
             if count > MAX_PACKETS:
                 raise RejectedError(Reason.TOO_LONG, f"more than {MAX_PACKETS} packets")
             stamp = packet.pts if packet.pts is not None else packet.dts
-            if packet.size == 0 or stamp is None and packet.stream is not video:
+            if packet.size == 0 or (stamp is None and packet.stream is not video):
                 continue
             if packet.is_corrupt:
                 raise RejectedError(Reason.CORRUPT, f"packet {count} is damaged")
@@ -194,62 +202,55 @@ def read_clock(container: Any, limits: dict[str, Any]) -> Clock:  # noqa: ANN401
                 at = stamp * base
                 first = at if first is None else min(first, at)
                 last = max(last, at + (packet.duration or 0) * base)
-            if packet.stream is video:
-                if not (video.codec_context.name == "vp8" and _hidden_vp8(packet)):
-                    rows.append((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
-                    step = packet.duration or step
-            elif packet.stream is audio and first_sound is None and not packet.is_discard:
-                first_sound = stamp * packet.stream.time_base
+            if packet.stream is video and not _hidden_vp8(packet):
+                pts = MISSING if packet.pts is None else packet.pts
+                dts = MISSING if packet.dts is None else packet.dts
+                rows.append((pts, dts, packet.is_keyframe, packet.is_discard))
     except av.error.FFmpegError as error:
         raise RejectedError(Reason.CORRUPT, f"reading stopped: {error.strerror}") from None
     _check_complete(container, first, last)
     if video is None or not rows:
         if video is not None:
             raise RejectedError(Reason.CORRUPT, "a video stream without pictures")
-        zero = max(first_sound or Fraction(0), Fraction(0))
+        # The stream's start is behind the encoder's priming, unlike the first packet.
+        zero = (audio.start_time or 0) * audio.time_base if audio is not None else Fraction(0)
         none = np.zeros(0, np.int64)
         keys = np.zeros((0, 2), np.int64)
         return Clock(zero, none.astype(float), none, keys, 1.0, True, False, float(last - zero))
-    return _picture_clock(video, rows, last, limits)
+    return _picture_clock(video, np.array(rows, np.int64), last, limits)
 
 
 def _picture_clock(
     video: Any,  # noqa: ANN401
-    rows: list[tuple[int | None, int | None, bool, bool]],
+    rows: np.ndarray,
     last: Fraction,
     limits: dict[str, Any],
 ) -> Clock:
-    begin = next((i for i, row in enumerate(rows) if row[2]), None)
-    if begin is None:
+    """The clock of a film with pictures; rows are int64 [packets, (pts, dts, key, hidden)]."""
+    keyed = np.flatnonzero(rows[:, 2])
+    if not len(keyed):
         raise RejectedError(Reason.CORRUPT, "no keyframe")
-    counted = any(pts is None for pts, *_ in rows[begin:])
-    hidden = any(discard for *_, discard in rows)
-    shown = [row for row in rows[begin:] if not row[3]]
-    stamped = [row[1] if counted else row[0] for row in shown]
-    if not shown or any(stamp is None for stamp in stamped):
+    rows = rows[keyed[0] :]
+    counted = bool((rows[:, 0] == MISSING).any())
+    hidden = bool(rows[:, 3].any())
+    stamps = np.unique(rows[rows[:, 3] == 0, 1 if counted else 0])
+    if not len(stamps) or stamps[0] == MISSING:
         raise RejectedError(Reason.CORRUPT, "pictures without times")
-    stamps = np.unique(np.array(stamped, np.int64))
-    if not counted and rows[begin][0] is not None and not hidden:
+    if not counted and not hidden:
         # Leading pictures of an open first group refer to frames that are not in the file.
-        stamps = stamps[stamps >= rows[begin][0]]
-    keys = np.array(
-        sorted(
-            (pts, dts if dts is not None else pts)
-            for pts, dts, key, _ in rows
-            if key and pts is not None
-        ),
-        np.int64,
-    ).reshape(-1, 2)
-    base = video.time_base
-    zero = int(stamps[0]) * base
-    codec = video.codec_context
+        stamps = stamps[stamps >= rows[0, 0]]
+    keys = rows[(rows[:, 2] == 1) & (rows[:, 0] != MISSING), :2]
+    keys[:, 1] = np.where(keys[:, 1] == MISSING, keys[:, 0], keys[:, 1])
+    codec, base = video.codec_context, video.time_base
     check_pixels(codec.width, codec.height, len(stamps), limits)
+    zero = int(stamps[0]) * base
     times = (stamps - stamps[0]).astype(np.float64) * float(base)
     end = max(float(last - zero), float(times[-1]))
     if end > limits["seconds"]:
         raise RejectedError(Reason.TOO_LONG, f"{end:.0f} s, the limit is {limits['seconds']:g}")
-    plain = not hidden and not counted and begin == 0 and len(stamps) == len(rows)
-    plain = plain and int(stamps[0]) >= 0
+    whole = keyed[0] == 0 and len(stamps) == len(rows)
+    plain = whole and not hidden and not counted and int(stamps[0]) >= 0
+    keys = keys[np.argsort(keys[:, 0])]
     return Clock(zero, times, stamps, keys, float(base), plain, counted, end)
 
 
@@ -258,11 +259,12 @@ def _check_complete(container: Any, first: Fraction | None, last: Fraction) -> N
     if not container.duration or first is None:
         return
     declared = container.duration / av.time_base
-    present = float(last - min(first, Fraction(container.start_time or 0, av.time_base)))
+    # Some containers count their length from 0, others from their first packet.
+    present = float(max(last, last - first))
     if declared - present > SHORTFALL_S + declared / 100:
         raise RejectedError(Reason.CORRUPT, f"ends at {present:.2f} s of {declared:.2f} s declared")
 
 
 def _hidden_vp8(packet: Any) -> bool:  # noqa: ANN401
     """VP8 alternate reference frames take a packet and are never shown (RFC 6386 §9.1)."""
-    return not memoryview(packet)[0] & 0x10
+    return packet.stream.codec_context.name == "vp8" and not memoryview(packet)[0] & 0x10

@@ -114,7 +114,7 @@ class DecordPictures:
 class AvPictures:
     """Frames by number through PyAV: decode forward from the keyframe before."""
 
-    def __init__(  # noqa: PLR0913 - what a film is, spelled out
+    def __init__(
         self,
         descriptor: int,
         container: str,
@@ -128,9 +128,9 @@ class AvPictures:
         self._scaler: Any = None
         self._scaler_for: Any = None
         self._read = self._holes = 0
-        self._container = open_container(descriptor, container, limits)
-        self._stream = picture_stream(self._container)
-        self._stream.codec_context.thread_count = 1
+        self._open = lambda: open_container(descriptor, container, limits)
+        self._before: tuple[int, Any] = (-1, None)  # number and frame decoded before the last
+        self._current: tuple[int, Any] = (-1, None)
         self._start()
 
     def read(self, wanted: np.ndarray, deliver: Deliver) -> bool:
@@ -202,22 +202,23 @@ class AvPictures:
         if key is None:
             return self._start()
         # Containers look keyframes up by either time, so the smaller one never lands behind it.
-        self._begin(int(min(key)))
+        try:
+            self._container.seek(int(min(key)), stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            return self._start()
+        self._begin()
         self._sought = True
         return None
 
     def _start(self) -> None:
-        self._begin(None)
+        self._container = self._open()
+        self._stream = picture_stream(self._container)
+        self._stream.codec_context.thread_count = 1
+        self._begin()
         self._sought = False
 
-    def _begin(self, stamp: int | None) -> None:
-        lowest = -(1 << 62) if stamp is None else stamp
-        try:
-            self._container.seek(lowest, stream=self._stream, backward=True, any_frame=False)
-        except av.error.FFmpegError:
-            self._container.seek(0)
-        self._before: tuple[int, Any] = (-1, None)
-        self._current: tuple[int, Any] = (-1, None)
+    def _begin(self) -> None:
+        self._before = self._current = (-1, None)
         self._frames = self._container.decode(self._stream)
 
     def _convert(self, frame: Any) -> np.ndarray:  # noqa: ANN401

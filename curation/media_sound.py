@@ -18,7 +18,7 @@ PREROLL_S = 0.25  # AAC needs one packet before, Opus 80 ms, to sound as in sequ
 BLOCK_S = 10.0
 TAPS = 256  # samples of the slower rate beyond a block's ends: the resampler's filter is 32
 FAR = 1 << 60  # samples: beyond any film
-SEEKABLE = {"mov", "matroska"}  # elsewhere times after a seek are guesses
+SEEKABLE = {"mov"}  # elsewhere a sample's time after a seek is a guess, or rounded to 1 ms
 
 
 class SoundTrack:
@@ -28,9 +28,10 @@ class SoundTrack:
         self, descriptor: int, container: str, track: Track, clock: Clock, limits: dict[str, Any]
     ) -> None:
         self._kind, self._track, self._clock = container, track, clock
-        self._container = open_container(descriptor, container, limits)
-        self._stream = sound_stream(self._container)
+        self._open = lambda: open_container(descriptor, container, limits)
         self._rate = track.rate
+        self._pieces: list[tuple[int, np.ndarray]] = []  # (number of the first sample, samples)
+        self._known = self._reached = -FAR  # samples held without a break, from and to
         self._start()
 
     def resampled(self, first: int, out: np.ndarray, rate: int) -> None:
@@ -116,23 +117,26 @@ class SoundTrack:
             self._start()
             return
         stamp = int((seconds + float(self._clock.zero)) / self._stream.time_base)
-        self._begin(stamp)
+        try:
+            self._container.seek(stamp, stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            self._start()
+            return
+        self._begin()
         ahead = self._next()
         if ahead is None or ahead[0] > first - PREROLL_S / 2 * self._rate:
             self._start()  # the seek landed behind the wanted sample
 
     def _start(self) -> None:
-        self._begin(-(1 << 62))
+        # A seek to the start would not do: demuxers trim the priming only after opening.
+        self._container = self._open()
+        self._stream = sound_stream(self._container)
+        self._begin()
 
-    def _begin(self, stamp: int) -> None:
-        try:
-            self._container.seek(stamp, stream=self._stream, backward=True)
-        except av.error.FFmpegError:
-            self._container.seek(0)
+    def _begin(self) -> None:
         self._frames = self._container.decode(self._stream)
-        self._pieces: list[tuple[int, np.ndarray]] = []
-        self._known = -FAR
-        self._reached = -FAR
+        self._pieces = []
+        self._known = self._reached = -FAR
 
 
 def as_float(frame: Any) -> np.ndarray:  # noqa: ANN401 - an av.AudioFrame

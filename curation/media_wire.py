@@ -33,11 +33,12 @@ def receive(link: socket.socket, limit: int = MAX_MESSAGE) -> tuple[dict[str, An
         (size,) = HEADER.unpack(head)
         if size > limit:
             raise EOFError(f"a message of {size} bytes")
-        return json.loads(_exactly(link, size)), descriptors
+        message = json.loads(_exactly(link, size))
     except BaseException:  # whatever ends this, the descriptors are ours to close
         for descriptor in descriptors:
             os.close(descriptor)
         raise
+    return message, descriptors
 
 
 def _exactly(link: socket.socket, size: int) -> bytes:
