@@ -13,7 +13,7 @@ from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
 from jobs.training.config import TrainConfig
 from pipelines.caption import CaptionConfig
-from pipelines.encode import EncodeConfig
+from pipelines.encode_config import EncodeConfig
 from pipelines.policy import Policy
 from pipelines.scan import ScanConfig
 from pipelines.storage import DataRoot

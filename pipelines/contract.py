@@ -1,7 +1,6 @@
 """The contract of a shard set: what it holds and what made it. Written last, refused by field."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +46,13 @@ def write_set(
     origin: dict[str, Any],
     buckets: dict[str, dict[str, Geometry]],
     constants: dict[str, Tensor],
+    refused: int = 0,
 ) -> dict[str, Any]:
     """Write index, constants and, last, the contract of committed shards; return the contract.
 
     `origin` says what made them (VAEs, text encoder, policy ...); `buckets` is, by bucket and
-    rendition, the geometry of its samples. Equal inputs give equal bytes.
+    rendition, the geometry of its samples; `refused` counts clips that no shard was planned for.
+    Equal inputs give equal bytes.
     """
     sides = sorted(sides, key=lambda side: side["shard"])
     entries = [entry for side in sides for entry in side_entries(side)]
@@ -65,7 +66,7 @@ def write_set(
         "schema": SCHEMA_VERSION,
         **origin,
         "buckets": {name: _bucket(name, buckets[name], entries) for name in sorted(buckets)},
-        "counts": _counts(sides, entries),
+        "counts": _counts(sides, entries, refused),
         "hours": sum(entry.seconds for entry in entries) / 3600,
         "shards": [_shard(folder, side) for side in sides],
         "index": _file(folder / INDEX),
@@ -222,8 +223,8 @@ def _bucket(name: str, geometry: dict[str, Geometry], entries: list[Entry]) -> d
     }
 
 
-def _counts(sides: list[dict[str, Any]], entries: list[Entry]) -> dict[str, int]:
-    failed = sum(len(side["failures"]) for side in sides)
+def _counts(sides: list[dict[str, Any]], entries: list[Entry], refused: int) -> dict[str, int]:
+    failed = refused + sum(len(side["failures"]) for side in sides)
     return {
         "in": len(entries) + failed,
         "ok": len(entries),
@@ -246,8 +247,3 @@ def _shard(folder: Path, side: dict[str, Any]) -> dict[str, Any]:
 
 def _file(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-
-
-def spec_dict(spec: VideoSpec | AudioSpec) -> dict[str, Any]:
-    """A latent spec as the contract holds it."""
-    return asdict(spec)

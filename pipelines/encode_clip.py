@@ -1,0 +1,170 @@
+"""One clip becomes one sample: picture and sound read, encoded, checked; and one planned shard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from curation.files import hash_stream
+from curation.media import Limits, MediaReader
+from curation.records import Reason, RejectedError
+from curation.rendition import picture, sound
+from model.geometry import Geometry
+from model.text import load_text_encoder
+from model.vae import load_audio_vae, load_video_vae
+from pipelines.encode_config import EncodeConfig
+from pipelines.encode_plan import Makers, Task, geometry
+from pipelines.ledger import Row
+from pipelines.shards import Encoded, Failure, write_shard
+
+OURS = (ValueError, TypeError, LookupError, ArithmeticError)  # bugs that one clip can bring out
+
+
+class ClipEncoder:
+    """The networks and the media reader of one worker."""
+
+    def __init__(self, config: EncodeConfig, limits: Limits | None = None) -> None:
+        # One thread: the order of sums, and so the bits, must not depend on the machine's cores.
+        torch.set_num_threads(1)
+        self.config = config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.video = load_video_vae(config.video_vae).to(self.device)
+        self.audio = load_audio_vae(config.audio_vae).to(self.device)
+        self.text = load_text_encoder(config.text_encoder)
+        self.reader = MediaReader(limits)
+        self._same: set[tuple[str, int, int]] = set()  # files whose content was hashed and fits
+
+    @property
+    def makers(self) -> Makers:
+        """What the plan needs to know of the networks."""
+        return Makers(
+            video=self.video.spec,
+            audio=self.audio.spec,
+            text_dim=self.text.dim,
+            video_fingerprint=self.video.fingerprint,
+            audio_fingerprint=self.audio.fingerprint,
+            text_fingerprint=self.text.fingerprint,
+        )
+
+    def close(self) -> None:
+        """End the media reader's child process."""
+        self.reader.close()
+
+    def shard(self, task: Task, folder: Path) -> dict[str, Any]:
+        """Make and commit a planned shard; return its side file."""
+        return write_shard(folder, task.shard, self._clips(task))
+
+    def clip(self, row: Row, bucket: str) -> Encoded:
+        """A sample. Raises RejectedError."""
+        self._check_source(row)
+        span = row["end_s"] - row["start_s"]
+        shapes = {r.name: geometry(r, span, self.makers) for r in self.config.renditions}
+        base = next(iter(shapes.values()))
+        tensors = {f"{name}.video": self._video(row, shape) for name, shape in shapes.items()}
+        if row["has_audio"]:
+            tensors["audio"] = self._audio(row, base)
+        texts = {v: t for v in self.config.text if (t := (row["captions"].get(v) or "").strip())}
+        if not texts:
+            wanted = ", ".join(self.config.text)
+            raise RejectedError(Reason.BAD_CAPTION, f"there is none of: {wanted}")
+        features = self.text.encode(list(texts.values()))
+        for variant, feature in zip(texts, features, strict=True):
+            tensors[f"text.{variant}"] = half(feature, f"text.{variant}")
+        tokens = tensors[f"{next(iter(shapes))}.video"][0].numel()
+        tokens += base.audio_latents if row["has_audio"] else 0
+        return Encoded(
+            clip_id=row["clip_id"],
+            bucket=bucket,
+            seconds=base.seconds,
+            tokens=tokens + max(len(feature) for feature in features),
+            split=row["split"],
+            classes=("sound",) if row["has_audio"] else ("silent",),
+            info=sample_info(row, base, texts),
+            tensors=tensors,
+        )
+
+    @torch.inference_mode()
+    def constants(self, buckets: dict[str, dict[str, Geometry]]) -> dict[str, Tensor]:
+        """Latents of black frames and of silence, by bucket: what conditions say for "nothing"."""
+        found = {}
+        for bucket, shapes in sorted(buckets.items()):
+            for name, shape in shapes.items():
+                size = (1, 3, shape.frames, shape.height, shape.width)
+                black = self.video.encode(-torch.ones(size, device=self.device))[0]
+                found[f"black.{name}.{bucket}"] = half(black, "black", shape.video_shape)
+            base = next(iter(shapes.values()))
+            silence = self.audio.encode(torch.zeros(1, 1, base.samples, device=self.device))[0]
+            found[f"silence.{bucket}"] = half(silence, "silence", base.audio_shape)
+        return found
+
+    def _clips(self, task: Task) -> Iterator[Encoded | Failure]:
+        for row in task.clips:
+            try:
+                yield self.clip(row, task.bucket)
+            except RejectedError as error:
+                yield Failure(row["clip_id"], error.reason, error.detail)
+            except OURS as error:
+                detail = RejectedError(Reason.INTERNAL, f"{type(error).__name__}: {error}").detail
+                yield Failure(row["clip_id"], Reason.INTERNAL, detail)
+
+    @torch.inference_mode()
+    def _video(self, row: Row, shape: Geometry) -> Tensor:
+        size = (shape.frames, shape.height, shape.width)
+        shown = picture(self.reader, row["path"], row["start_s"], size, shape.fps)
+        pixels = torch.from_numpy(shown).to(self.device).movedim(-1, 0)[None] / 127.5 - 1
+        return half(self.video.encode(pixels)[0], "video", shape.video_shape)
+
+    @torch.inference_mode()
+    def _audio(self, row: Row, shape: Geometry) -> Tensor:
+        rate = shape.audio.sample_rate
+        heard = sound(self.reader, row["path"], row["start_s"], shape.samples, rate)
+        samples = torch.from_numpy(heard).to(self.device)[None, None]
+        return half(self.audio.encode(samples)[0], "audio", shape.audio_shape)
+
+    def _check_source(self, row: Row) -> None:
+        """Refuse a file that is not the one scanned; its bytes are hashed only if it looks new."""
+        try:
+            stat = Path(row["path"]).stat()
+            state = (row["path"], stat.st_size, stat.st_mtime_ns)
+            if state in self._same or (stat.st_size, stat.st_mtime_ns) == (
+                row["bytes"],
+                row["mtime_ns"],
+            ):
+                return
+            with Path(row["path"]).open("rb") as handle:
+                found = hash_stream(handle)
+        except OSError as error:
+            raise RejectedError(Reason.UNREADABLE, error.strerror or "") from error
+        if found != row["source_id"]:
+            raise RejectedError(Reason.UNREADABLE, "the file changed since the scan; scan again")
+        self._same.add(state)
+
+
+def half(latent: Tensor, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
+    """A latent as float16 on the CPU. Raises RejectedError when a value is not finite or too large,
+    AssertionError when the network's output is not what the geometry says.
+    """
+    assert shape is None or tuple(latent.shape) == shape, f"{name}: {tuple(latent.shape)}, {shape}"
+    small = latent.to("cpu", torch.float16)
+    if not torch.isfinite(small).all():
+        raise RejectedError(Reason.NOT_FINITE, f"{name} latent")
+    return small
+
+
+def sample_info(row: Row, base: Geometry, texts: dict[str, str]) -> dict[str, Any]:
+    """The json of a sample. Paths stay in the ledger: shards travel."""
+    return {
+        "clip_id": row["clip_id"],
+        "source_id": row["source_id"],
+        "start_s": row["start_s"],
+        "end_s": row["end_s"],
+        "frames": base.frames,
+        "height": base.height,
+        "width": base.width,
+        "fps": base.fps,
+        "has_audio": row["has_audio"],
+        "captions": texts,
+        "split": row["split"],
+    }

@@ -1,0 +1,48 @@
+"""What an encode pass makes. Apart from the code, so that reading a recipe stays quick."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, field_validator
+
+from curation.settings import Settings
+
+Variant = Annotated[str, StringConstraints(pattern="^(short|long|structured)$")]
+
+
+class Rendition(Settings):
+    """One size in which clips are encoded."""
+
+    name: str = Field("base", pattern=r"^[a-z][a-z0-9_]{0,31}$", description="name of its tensors")
+    height: int = Field(64, ge=8, le=4096, multiple_of=8, description="pixels")
+    width: int = Field(64, ge=8, le=4096, multiple_of=8, description="pixels")
+    fps: float = Field(8.0, gt=0, le=120, description="frames a second")
+    frames: int = Field(17, ge=1, le=10_001, description="most frames of a clip; used as 1 + 4k")
+
+
+class EncodeConfig(Settings):
+    """Which latents are made of kept clips, and how they are packed."""
+
+    renditions: tuple[Rendition, ...] = Field(
+        (Rendition(),),
+        min_length=1,
+        max_length=8,
+        description="sizes; sound belongs to the first",
+    )
+    text: tuple[Variant, ...] = Field(
+        ("short", "long", "structured"), min_length=1, description="captions to encode"
+    )
+    video_vae: str = Field("embedded", description="name or folder of the video autoencoder")
+    audio_vae: str = Field("embedded", description="name or folder of the audio autoencoder")
+    text_encoder: str = Field("minilm", description="name of the text encoder")
+    shard_clips: int = Field(256, ge=1, le=100_000, description="most clips in a shard")
+    shard_mib: float = Field(256.0, gt=0, description="about the most MiB in a shard")
+    workers: int = Field(0, ge=0, description="encoder actors; 0 is one a GPU, or one a CPU")
+
+    @field_validator("renditions")
+    @classmethod
+    def distinct(cls, value: tuple[Rendition, ...]) -> tuple[Rendition, ...]:
+        """Two renditions of one name would overwrite each other's latents."""
+        names = [rendition.name for rendition in value]
+        if len(set(names)) != len(names):
+            raise ValueError(f"renditions need distinct names, got {', '.join(names)}")
+        return value

@@ -1,0 +1,183 @@
+"""Which clip goes into which shard: decided before any work, from ids and settings alone.
+
+So a shard has a name before it has bytes; a rerun makes the ones that are missing, and neither
+parallelism nor kills can change what is in them.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from curation.files import fingerprint
+from curation.records import Reason, Status
+from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
+from pipelines.contract import SCHEMA_VERSION
+from pipelines.encode_config import EncodeConfig, Rendition
+from pipelines.ledger import Ledger, Row
+from pipelines.shards import Failure
+
+TEXT_TOKENS = 48  # a caption's usual length, to estimate a sample's bytes
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Fingerprints of the ledger tables that an encode pass reads."""
+
+    scan: str
+    verdicts: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Makers:
+    """What turns media into latents, as far as the plan depends on it."""
+
+    video: VideoSpec
+    audio: AudioSpec
+    text_dim: int
+    video_fingerprint: str
+    audio_fingerprint: str
+    text_fingerprint: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One planned shard."""
+
+    shard: str
+    bucket: str
+    clips: tuple[Row, ...]
+
+    def row(self) -> dict[str, str]:
+        """A Ray Data row."""
+        return {"shard": self.shard, "bucket": self.bucket, "clips": json.dumps(self.clips)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, str]) -> "Task":
+        """The task of a row."""
+        return cls(row["shard"], row["bucket"], tuple(json.loads(row["clips"])))
+
+
+@dataclass
+class Plan:
+    """A shard set before it is made."""
+
+    name: str
+    encode: str
+    tasks: list[Task]
+    buckets: dict[str, dict[str, Geometry]]
+    refused: list[Failure] = field(default_factory=list)
+
+    @property
+    def clips(self) -> int:
+        """Inputs of the pass: every kept clip."""
+        return sum(len(task.clips) for task in self.tasks) + len(self.refused)
+
+
+def kept_clips(ledger: Ledger, inputs: Inputs) -> list[Row]:
+    """Clips whose verdict is ok, with captions and the facts of their source, sorted by id."""
+    verdicts = {r["clip_id"]: r["status"] for r in ledger.rows(f"verdicts/{inputs.verdicts}")}
+    captions = {r["clip_id"]: r for r in ledger.rows(f"scores/caption@{inputs.caption}")}
+    sources = {r["path"]: r for r in ledger.rows("sources") if r["fingerprint"] == inputs.scan}
+    kept = []
+    for clip in ledger.clips(inputs.scan).to_pylist():
+        if verdicts.get(clip["clip_id"]) != Status.OK:
+            continue
+        source, caption = sources.get(clip["path"], {}), captions.get(clip["clip_id"], {})
+        kept.append(
+            {name: clip[name] for name in ("clip_id", "source_id", "path", "start_s", "end_s")}
+            | {"has_audio": clip["has_audio"], "split": clip["split"]}
+            | {"bytes": source.get("bytes"), "mtime_ns": source.get("mtime_ns")}
+            | {"captions": {v: caption.get(v) for v in ("short", "long", "structured")}}
+        )
+    return kept
+
+
+def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[Row]) -> Plan:
+    """Shards of `clips`: by bucket, in the order of their ids' hashes, in fixed chunks."""
+    encode = encode_fingerprint(config, makers, inputs)
+    buckets: dict[str, dict[str, Geometry]] = {}
+    members: dict[str, list[Row]] = {}
+    refused = []
+    for clip in clips:
+        span = clip["end_s"] - clip["start_s"]
+        shapes = {r.name: geometry(r, span, makers) for r in config.renditions}
+        short = [r.name for r in config.renditions if shapes[r.name].frames == 1 < r.frames]
+        if short:
+            detail = f"{span:.3f} s is less than {makers.video.time + 1} frames of {short[0]}"
+            refused.append(Failure(clip["clip_id"], Reason.TOO_SHORT, detail))
+            continue
+        name = "+".join(shape.bucket for shape in shapes.values())
+        buckets[name] = shapes
+        members.setdefault(name, []).append(clip)
+    tasks = []
+    for name in sorted(members):
+        rows = sorted(members[name], key=lambda clip: _place(clip["clip_id"]))
+        size = chunk(config, buckets[name], makers)
+        for start in range(0, len(rows), size):
+            mine = tuple(rows[start : start + size])
+            ids = [clip["clip_id"] for clip in mine]
+            tasks.append(Task(f"{name}-{fingerprint([encode, ids])}", name, mine))
+    names = [task.shard for task in tasks]
+    whole = fingerprint([encode, inputs.verdicts, names, [f.clip_id for f in refused]])
+    return Plan(whole, encode, tasks, buckets, refused)
+
+
+def geometry(rendition: Rendition, span_s: float, makers: Makers) -> Geometry:
+    """The whole latent frames of a rendition that fit into span_s, at most its `frames`."""
+    # 17 frames at 24 fps are 0.70833 s and the ledger may say 0.708: the millisecond finds all 17.
+    fit = int((span_s + 1e-3) * rendition.fps)
+    frames = whole_frames(min(fit, rendition.frames), makers.video.time)
+    size = (rendition.height, rendition.width)
+    return Geometry(frames, *size, rendition.fps, makers.video, makers.audio)
+
+
+def encode_fingerprint(config: EncodeConfig, makers: Makers, inputs: Inputs) -> str:
+    """Names everything that a sample's bytes depend on besides its clip."""
+    settings = config.model_dump(mode="json", include={"renditions", "text"})
+    made_by = [makers.video_fingerprint, makers.audio_fingerprint, makers.text_fingerprint]
+    return fingerprint([SCHEMA_VERSION, settings, made_by, inputs.scan, inputs.caption])
+
+
+def chunk(config: EncodeConfig, shapes: dict[str, Geometry], makers: Makers) -> int:
+    """Clips a shard of this bucket."""
+    values = len(config.text) * TEXT_TOKENS * makers.text_dim
+    for shape in shapes.values():
+        channels, t, h, w = shape.video_shape
+        values += channels * t * h * w
+    audio = next(iter(shapes.values())).audio_shape
+    sample = 2 * (values + audio[0] * audio[1]) + 2048
+    return max(1, min(config.shard_clips, int(config.shard_mib * 2**20 / sample)))
+
+
+def _place(clip_id: str) -> bytes:
+    return hashlib.blake2b(clip_id.encode(), digest_size=16).digest()
+
+
+def origin(config: EncodeConfig, makers: Makers, inputs: Inputs, plan: Plan) -> dict[str, Any]:
+    """What made the set, as its contract says it."""
+    return {
+        "encode": plan.encode,
+        "set": plan.name,
+        "scan": inputs.scan,
+        "verdicts": inputs.verdicts,
+        "caption": inputs.caption,
+        "renditions": [rendition.model_dump() for rendition in config.renditions],
+        "video_vae": {
+            "name": config.video_vae,
+            "fingerprint": makers.video_fingerprint,
+            "spec": vars(makers.video),
+        },
+        "audio_vae": {
+            "name": config.audio_vae,
+            "fingerprint": makers.audio_fingerprint,
+            "spec": vars(makers.audio),
+        },
+        "text": {
+            "encoder": config.text_encoder,
+            "fingerprint": makers.text_fingerprint,
+            "dim": makers.text_dim,
+            "variants": list(config.text),
+        },
+    }
