@@ -13,6 +13,7 @@ from curation.world.config import WorldConfig
 BARS = 0.14  # share of the height of each black bar
 FROZEN = 0.6  # share of the film during which the picture stands still
 COPIES = ("duplicate", "reencode")  # defects that repeat an earlier film
+TRIES = 64  # draws for a clean film to copy; where most are defective a copy may stay clean
 STREAM_KEY = 7919  # keeps the draw of defects apart from the draw of scenes
 Pixels = NDArray[np.uint8]
 Samples = NDArray[np.float32]
@@ -32,15 +33,15 @@ def draw_defect(config: WorldConfig, index: int) -> dict[str, Any]:
     if kind == "truncate":
         return {"kind": kind, "keep": round(float(rng.uniform(0.4, 0.8)), 4)}
     if kind in COPIES:
-        clean = [i for i in range(index) if not kind_of(config, i)]
-        return {"kind": kind, "of": int(rng.choice(clean))} if clean else {}
+        tries = (int(rng.integers(index)) for _ in range(TRIES if index else 0))
+        source = next((i for i in tries if not pick(config, first_draw(config, i))), None)
+        return {} if source is None else {"kind": kind, "of": source}
     return {"kind": kind} if kind else {}
 
 
-def kind_of(config: WorldConfig, index: int) -> str:
-    """The defect kind that film `index` drew, or ''."""
-    rng = np.random.default_rng([config.seed, index, STREAM_KEY])
-    return pick(config, float(rng.random()))
+def first_draw(config: WorldConfig, index: int) -> float:
+    """What decides the defect of film `index`, in 0…1."""
+    return float(np.random.default_rng([config.seed, index, STREAM_KEY]).random())
 
 
 def pick(config: WorldConfig, share: float) -> str:
