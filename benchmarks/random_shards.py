@@ -77,4 +77,8 @@ def make_set(
         f"silence.{shape.bucket}": torch.zeros(shape.audio_shape).half()
         for shape in shapes.values()
     }
+    constants |= {
+        f"black.base.{shape.bucket}": torch.zeros(shape.video_shape).half()
+        for shape in shapes.values()
+    }
     return write_set(folder, sides, origin, buckets, constants)

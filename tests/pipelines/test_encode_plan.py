@@ -105,10 +105,8 @@ def test_renditions_share_a_bucket_name():
             Rendition(name="keyframes", height=128, width=128, fps=1, frames=9),
         )
     )
-    plan = make_plan(config, MAKERS, INPUTS, [clip(0), clip(1, 5.2)])
-    assert (
-        sorted(plan.buckets) == ["64x64x17@8+128x128x1@1", "64x64x17@8+128x128x5@1"] or plan.refused
-    )
+    plan = make_plan(config, MAKERS, INPUTS, [clip(0, 5.2), clip(1, 9.2)])
+    assert sorted(plan.buckets) == ["64x64x17@8+128x128x5@1", "64x64x17@8+128x128x9@1"]
 
 
 def test_shards_stay_below_their_bytes():
@@ -117,7 +115,7 @@ def test_shards_stay_below_their_bytes():
         renditions=(Rendition(height=256, width=256, fps=16, frames=81),), shard_mib=8
     )
     plan = make_plan(big, MAKERS, INPUTS, [clip(n, 5.07) for n in range(20)])
-    assert max(len(task.clips) for task in plan.tasks) in range(5, 10)
+    assert max(len(task.clips) for task in plan.tasks) in range(8, 12)
 
 
 def test_only_kept_clips(tmp_path):
