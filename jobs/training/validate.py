@@ -46,12 +46,13 @@ def validate(
             audio = any(s.audio is not None for s in samples)
             batch = make_batch(samples, isolated, model, audio=audio, level=level)
             found = losses(forward, batch)
-            there = {"video": len(samples), "audio": int(batch.has_audio.sum())}
-            for stream in there:
-                value = float(getattr(found, stream).double().sum())
+            for stream, errors, count in (
+                ("video", found.video, len(samples)),
+                ("audio", found.audio, int(batch.has_audio.sum())),
+            ):
                 for name in (stream, f"{stream}/t{level}"):
-                    sums[name] += value
-                    numbers[name] += there[stream]
+                    sums[name] += float(errors.double().sum())
+                    numbers[name] += count
     both = ranks.total(
         torch.tensor([*sums.values(), *numbers.values()], dtype=torch.float64)
     ).tolist()
@@ -72,6 +73,4 @@ def groups(samples: list[Sample]) -> list[list[Sample]]:
     found: dict[tuple[str, bool], list[Sample]] = {}
     for sample in samples:
         found.setdefault((sample.bucket, sample.audio is None), []).append(sample)
-    return [
-        same[i : i + AT_ONCE] for same in found.values() for i in range(0, len(same), AT_ONCE)
-    ]
+    return [same[i : i + AT_ONCE] for same in found.values() for i in range(0, len(same), AT_ONCE)]

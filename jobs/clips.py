@@ -1,0 +1,145 @@
+"""From text and known picture to an mp4: what `generate` and the training loop share.
+
+One clip at a time: padding or batching with others would make a clip's bits depend on its company,
+and `clip.json` could not reproduce it.
+
+Letters: C latent channels, T video latents, h w latent rows and columns, N text tokens, D text
+channels, F frames, S samples.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from curation.media_write import write_clip
+from model.conditions import condition, keep_mask
+from model.geometry import Geometry
+from model.guidance import Guidance, Velocity, guide
+from model.mmdit import Media
+from model.noise import Draw
+from model.sample import euler, grid
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One clip to make. `known` is the clean latent of its beginning, None without one."""
+
+    geometry: Geometry
+    text: Tensor  # [N,D]; [0,D] is no text
+    draw: Draw
+    known: Tensor | None = None  # [C,k,h,w]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a scene is sampled."""
+
+    steps: int
+    guidance: Guidance
+    shift: float = 1.0
+
+
+@dataclass(frozen=True)
+class Decoders:
+    """The two autoencoders, in the shape that `model/vae.py` gives them."""
+
+    video: Any
+    audio: Any
+
+    def black(self, geometry: Geometry) -> Tensor:
+        """The latent [C,T,h,w] of black frames: what a condition holds where nothing is known."""
+        shape = (1, 3, geometry.frames, geometry.height, geometry.width)
+        return encode_video(self.video, torch.full(shape, -1.0))[0]
+
+
+@dataclass(frozen=True)
+class Film:
+    """Decoded clip: pixels uint8 [F,H,W,3], samples float32 [1,S]."""
+
+    pixels: NDArray[np.uint8]
+    samples: NDArray[np.float32]
+    geometry: Geometry
+
+    def write(self, path: Path) -> None:
+        """Write H.264 and AAC, picture and sound from time 0."""
+        rate = self.geometry.audio.sample_rate
+        write_clip(path, self.pixels, self.geometry.fps, self.samples, rate)
+
+
+@torch.no_grad()
+def sample(
+    model: Velocity,
+    scene: Scene,
+    black: Tensor,
+    sampling: Sampling,
+    on_step: Callable[[int], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Clean latents [C,T,h,w] and [C,L] of one scene."""
+    g = scene.geometry
+    C, T, h, w = g.video_shape
+    device = black.device
+    kept = 0 if scene.known is None else scene.known.shape[1]
+    clean = black.float().clone()
+    if scene.known is not None:
+        clean[:, :kept] = scene.known.to(clean)
+    mask = keep_mask(kept, (T, h, w)).to(device)
+    known = condition(clean[None], mask[None], black)
+    text = scene.text.float()[None].to(device)
+    if not text.shape[1]:
+        text = text.new_zeros(1, 1, text.shape[2])
+    common = {
+        "t": torch.zeros(1, device=device),
+        "text": text,
+        "text_mask": torch.full(text.shape[:2], bool(len(scene.text)), device=device),
+    }
+    video = Media(
+        latent=scene.draw.normal("video", (C, T, h, w))[None].to(device),
+        times=g.video_times().to(device),
+        condition=known.latent,
+        mask=known.mask,
+        **common,
+    )
+    audio = Media(
+        latent=scene.draw.normal("audio", g.audio_shape)[None].to(device),
+        times=g.audio_times().to(device),
+        **common,
+    )
+    times = grid(sampling.steps, sampling.shift)
+    picture, sound = euler(guide(model, sampling.guidance), video, audio, times, on_step)
+    assert picture is not None
+    assert sound is not None
+    return picture[0], sound[0]
+
+
+@torch.no_grad()
+def decode(decoders: Decoders, picture: Tensor, sound: Tensor, geometry: Geometry) -> Film:
+    """Latents as pixels and samples. Raises ValueError when a value is not finite."""
+    if not (torch.isfinite(picture).all() and torch.isfinite(sound).all()):
+        raise ValueError("the sampler gave NaN or Inf: the checkpoint is not usable")
+    pixels = decoders.video.decode(picture[None].float())[0]  # [3,F,H,W]
+    samples = decoders.audio.decode(sound[None].float(), samples=geometry.samples)[0]  # [1,S]
+    frames = ((pixels.permute(1, 2, 3, 0) + 1) * 127.5).round().clamp(0, 255)
+    return Film(
+        frames.to(torch.uint8).cpu().numpy(),
+        samples.float().clamp(-1, 1).cpu().numpy(),
+        geometry,
+    )
+
+
+def encode_frames(vae: Any, frames: NDArray[np.uint8]) -> Tensor:  # noqa: ANN401 - a video VAE
+    """Latent [C,T,h,w] of pixels [F,H,W,3], F = 1 + 4k."""
+    pixels = torch.from_numpy(np.array(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
+    return encode_video(vae, pixels[None])[0]
+
+
+@torch.no_grad()
+def encode_video(vae: Any, pixels: Tensor) -> Tensor:  # noqa: ANN401 - a video VAE
+    """Latent [B,C,T,h,w] of pixels [B,3,F,H,W] in −1…1."""
+    latent: Tensor = vae.encode(pixels)
+    return latent

@@ -1,0 +1,146 @@
+"""The training loop of one worker: step, log, validate, sample, checkpoint."""
+
+import time
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from curation.progress import say
+from jobs.training import ranks
+from jobs.training.engine import rate
+from jobs.training.run import Job, Run, averaged_model, begin, save
+from jobs.training.samples import make_samples
+from jobs.training.step import (
+    Batch,
+    Losses,
+    bad_ids,
+    counts,
+    curves,
+    losses,
+    make_batch,
+    reduce_curves,
+    weighted,
+)
+from jobs.training.validate import validate
+from pipelines.stream import Sample
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one step did."""
+
+    applied: bool
+    line: dict[str, float]  # for the log
+    trouble: list[str]  # ids of this rank's samples behind a skipped step
+
+
+def train_worker(given: dict[str, Job]) -> None:
+    """Train until the recipe's last step. The same on every worker."""
+    run = begin(given["job"])
+    try:
+        train(run)
+    finally:
+        run.reader.close()
+        run.stream.reader.close()
+        if run.log:
+            run.log.close()
+
+
+def train(run: Run) -> None:
+    """Steps from the cursor on; returns early when too many in a row were bad."""
+    config = run.job.config
+    if run.counters.step >= config.steps:
+        return
+    batches = run.stream.batches(run.cursor)
+    asked = time.monotonic()
+    for cursor, samples in batches:
+        waited = time.monotonic() - asked
+        taken = take_step(run, samples)
+        run.cursor = cursor
+        if not note(run, taken, waited, time.monotonic() - asked):
+            return
+        last = run.counters.step >= config.steps
+        seams(run, last=last)
+        if last:
+            batches.close()
+            return
+        asked = time.monotonic()
+
+
+def take_step(run: Run, samples: list[Sample]) -> Taken:
+    """One global batch. NaN or Inf in any rank's loss or gradient changes no weight anywhere."""
+    step, config = run.counters.step, run.job.config
+    total = counts(samples)
+    batch = make_batch(samples, run.objective, run.job.model, audio=bool(total[1]))
+    found = losses(run.engine, batch)
+    loss = weighted(found, config, total)
+    bad = 0.0 if bool(loss.isfinite()) else 1.0
+    means, (bad, tokens) = reduce_curves(curves(found, batch), (bad, float(batch.tokens)))
+    run.counters.samples += int(total[0])
+    run.counters.tokens += int(tokens)
+    line = {"samples": float(total[0]), "tokens": tokens}
+    if bad:
+        return Taken(applied=False, line=line, trouble=_trouble(found, batch))
+    stepped = run.engine.step(loss, step)
+    if not stepped.applied:
+        return Taken(applied=False, line=line, trouble=_trouble(found, batch))
+    weights = config.loss
+    line["loss"] = weights.video * means.get("loss/video", 0.0)
+    line["loss"] += weights.audio * means.get("loss/audio", 0.0)
+    line |= {**means, "grad_norm": stepped.grad_norm, "lr": rate(config, step)}
+    return Taken(applied=True, line=line, trouble=[])
+
+
+def _trouble(found: Losses, batch: Batch) -> list[str]:
+    return list(chain.from_iterable(ranks.gather(bad_ids(found, batch))))
+
+
+def note(run: Run, taken: Taken, waited: float, took: float) -> bool:
+    """Count and log the step; False when the run has to stop."""
+    counters, config = run.counters, run.job.config
+    counters.step += 1
+    counters.skipped += not taken.applied
+    counters.bad_in_a_row = 0 if taken.applied else counters.bad_in_a_row + 1
+    stop = counters.bad_in_a_row >= config.max_bad_steps
+    if run.log is None:
+        return not stop
+    if not taken.applied:
+        run.log.add("bad", counters.step, ids=taken.trouble, in_a_row=counters.bad_in_a_row)
+        say(f"step {counters.step} skipped, NaN or Inf with {', '.join(taken.trouble[:3])}")
+    line: dict[str, Any] = {
+        **taken.line,
+        "samples_seen": counters.samples,
+        "tokens_seen": counters.tokens,
+        "epoch": run.cursor.epoch,
+        "skipped": counters.skipped,
+        "wait_s": waited,
+        "step_s": took,
+        "samples_per_s": taken.line["samples"] / took,
+        "tokens_per_s": taken.line["tokens"] / took,
+    }
+    run.log.add("step", counters.step, **line)
+    if stop:
+        run.log.add("stopped", counters.step, ids=taken.trouble, in_a_row=counters.bad_in_a_row)
+    return not stop
+
+
+def seams(run: Run, *, last: bool) -> None:
+    """What happens between steps: held-out loss, sample clips, and the checkpoint last of all."""
+    config, step = run.job.config, run.counters.step
+
+    def due(every: int) -> bool:
+        return bool(every) and (last or step % every == 0)
+
+    checking, showing = due(config.validate_every) and bool(run.held_out), due(config.sample_every)
+    if checking or showing:
+        model = averaged_model(run)
+        if checking:
+            found = validate(model, run.reader, run.held_out, run.objective, run.job.model)
+            if run.log:
+                run.log.add("validation", step, **found)
+        if showing:
+            files = make_samples(run, model)
+            if run.log:
+                run.log.add("samples", step, files=files)
+    if due(config.checkpoint_every):
+        save(run)

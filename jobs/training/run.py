@@ -1,0 +1,178 @@
+"""Everything a worker holds during a run, and how it is built, resumed and saved."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from curation.files import write_json
+from jobs.training import checkpoint, ranks
+from jobs.training.config import TrainConfig
+from jobs.training.engine import Engine, prepare
+from jobs.training.log import MetricsLog
+from jobs.training.step import Objective, sample_cost
+from jobs.training.validate import held_out_rows
+from model.config import ModelConfig
+from model.mmdit import MMDiT
+from pipelines.contract import read_constants
+from pipelines.stream import Cursor, Reader, Stream
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the driver hands to every worker: plain values."""
+
+    out: str
+    shards: str
+    seed: int
+    config: TrainConfig
+    model: ModelConfig
+    card: dict[str, Any]  # what model.json says besides the step
+    identity: dict[str, Any]  # what a resumed run must share
+    texts: tuple[Tensor, ...] = ()  # features of the recipe's sample prompts
+
+    @property
+    def folder(self) -> Path:
+        """Step folders."""
+        return Path(self.out) / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """The run's own log."""
+        return Path(self.out) / "metrics.jsonl"
+
+
+@dataclass
+class Counters:
+    """What a checkpoint remembers besides weights."""
+
+    step: int = 0  # global batches taken, skipped ones too
+    samples: int = 0
+    tokens: int = 0
+    skipped: int = 0
+    bad_in_a_row: int = 0
+
+
+@dataclass
+class Run:
+    """A worker's state."""
+
+    job: Job
+    engine: Engine
+    stream: Stream
+    objective: Objective
+    reader: Reader  # of held-out clips
+    held_out: list[int]
+    shadow: MMDiT  # takes the averaged weights for validation and samples
+    counters: Counters
+    cursor: Cursor
+    log: MetricsLog | None  # rank 0's
+
+
+def begin(job: Job) -> Run:
+    """Build model and engine, and go on from the newest complete checkpoint. Collective."""
+    config = job.config
+    prepare(config)
+    if ranks.rank() == 0:
+        checkpoint.sweep(job.folder)
+    found = _where(job)
+    torch.manual_seed(job.seed)  # the initial weights; nothing later draws from a shared state
+    model = MMDiT(job.model)
+    shadow = MMDiT(job.model).requires_grad_(requires_grad=False)
+    engine = Engine(model, config)
+    shards = Path(job.shards)
+    stream = Stream(
+        shards,
+        job.seed,
+        config.global_batch,
+        rank=ranks.rank(),
+        world=ranks.world(),
+        cost=sample_cost(job.model, config.rendition),
+        granularity=_granularity(config),
+    )
+    reader = Reader(shards)
+    objective = Objective(
+        config,
+        job.seed,
+        read_constants(shards, stream.contract),
+        job.model.text_dim,
+        engine.device,
+        engine.dtype,
+    )
+    counters, cursor = Counters(), Cursor()
+    if found is not None:
+        trainer = checkpoint.read_trainer(found)
+        engine.load(found, load_file(found / "ema.safetensors"))
+        counters, cursor = Counters(**trainer["counters"]), Cursor(**trainer["cursor"])
+    log = MetricsLog(job.log, counters.step) if ranks.rank() == 0 else None
+    if log is not None:
+        elements = sum(p.numel() for p in shadow.parameters())
+        log.add("start", counters.step, parameters=elements, workers=ranks.world())
+    return Run(
+        job,
+        engine,
+        stream,
+        objective,
+        reader,
+        held_out_rows(reader, config.validate_samples),
+        shadow.to(engine.device).eval(),
+        counters,
+        cursor,
+        log,
+    )
+
+
+def _where(job: Job) -> Path | None:
+    """The step folder to go on from, chosen and verified by rank 0 alone."""
+    answer: tuple[str | None, str | None] = (None, None)
+    if ranks.rank() == 0:
+        try:
+            found = checkpoint.newest(job.folder)
+            answer = (str(found) if found else None, None)
+        except checkpoint.CheckpointError as error:
+            answer = (None, str(error))
+    path, trouble = ranks.from_first(answer)
+    if trouble:
+        raise checkpoint.CheckpointError(trouble)
+    return Path(path) if path else None
+
+
+def _granularity(config: TrainConfig) -> int | None:
+    """None leaves the stream its default, which 1, 2, 4 and 8 workers share."""
+    default = next(n for n in (8, 4, 2, 1) if config.global_batch % n == 0)
+    return None if default % config.workers == 0 else config.workers
+
+
+def save(run: Run) -> Path:
+    """Commit the checkpoint of the current step. Collective."""
+    job, counters = run.job, run.counters
+    averaged = run.engine.weights(averaged=True)
+    plain = run.engine.weights(averaged=False)
+
+    def write(folder: Path) -> None:
+        run.engine.save(folder)
+        if ranks.rank() == 0:
+            checkpoint.write_weights(folder, averaged, plain)
+            write_json(
+                folder / "trainer.json",
+                {
+                    "counters": asdict(counters),
+                    "cursor": asdict(run.cursor),
+                    "identity": job.identity,
+                },
+            )
+            write_json(folder / "model.json", {**job.card, "step": counters.step})
+
+    path = checkpoint.commit(job.folder, counters.step, write, job.config.keep_last)
+    if run.log:
+        run.log.add("checkpoint", counters.step, path=str(path.relative_to(job.out)))
+    return path
+
+
+def averaged_model(run: Run) -> MMDiT:
+    """The shadow model with the current averaged weights. Collective."""
+    run.shadow.load_state_dict(run.engine.weights(averaged=True))
+    return run.shadow
