@@ -1,0 +1,168 @@
+"""Inline SVG: numbers in, markup out. Labels are escaped by `Markup.format`."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+Series = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+POINTS = 160  # of a drawn curve; more than that a screen does not show
+COLOURS = 6  # classes c0…c5 of the style sheet
+
+
+def histogram(
+    kept: NDArray[np.float64],
+    dropped: NDArray[np.float64],
+    limits: Sequence[float] = (),
+    width: int = 250,
+    height: int = 78,
+) -> Markup:
+    """Stacked bars of kept and dropped values, thresholds as lines, the range written below."""
+    everything = np.concatenate([kept, dropped, np.array(limits, dtype=np.float64)])
+    low, high = float(everything.min()), float(everything.max())
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    bins = 24
+    below, _ = np.histogram(kept, bins, (low, high))
+    above, _ = np.histogram(dropped, bins, (low, high))
+    top = max(1, int((below + above).max()))
+    base, room = height - 16, height - 20
+    step = width / bins
+    parts = []
+    for k in range(bins):
+        y = float(base)
+        for count, kind in ((below[k], "kept"), (above[k], "drop")):
+            if tall := room * float(count) / top:
+                y -= tall
+                box = (k * step + 0.5, y, step - 1, tall)
+                parts.append(rect(box, kind))
+    for limit in limits:
+        x = (limit - low) / (high - low) * width
+        parts.append(line((x, 2, x, base), "limit"))
+    parts.append(line((0, base, width, base), "axis"))
+    parts.append(text(0, height - 3, number(low), "start"))
+    parts.append(text(width, height - 3, number(high), "end"))
+    return svg(width, height, parts)
+
+
+def curves(series: Series, x_label: str, width: int = 460, height: int = 210) -> Markup:
+    """Lines over a common x, y from zero, smoothed over at most POINTS spans; legend inside."""
+    drawn = {name: thin(x, y) for name, (x, y) in series.items() if len(x)}
+    if not drawn:
+        return Markup("")
+    right = max(float(x.max()) for x, _ in drawn.values()) or 1.0
+    top = nice(max(float(np.percentile(y, 99)) for _, y in drawn.values()))
+    left, base, room = 40, height - 30, height - 42
+
+    def place(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+        xs = left + x / right * (width - left - 6)
+        ys = base - np.clip(y / top, 0, 1.03) * room
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs, ys, strict=True))
+
+    parts = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        level = base - share * room
+        parts.append(line((left, level, width - 6, level), "grid"))
+        parts.append(text(left - 5, level + 4, number(share * top), "end"))
+    parts.append(text(left, height - 14, "0", "start"))
+    parts.append(text(width - 6, height - 14, f"{right:.0f} {x_label}", "end"))
+    for index, (name, (x, y)) in enumerate(drawn.items()):
+        colour = f"c{index % COLOURS}"
+        shape = Markup('<polyline class="curve {}" points="{}"/>').format(colour, place(x, y))
+        parts.append(shape)
+        at = 14 + 15 * index
+        parts.append(line((width - 128, at - 4, width - 112, at - 4), f"curve {colour}"))
+        parts.append(text(width - 107, at, name, "start"))
+    return svg(width, height, parts)
+
+
+def thin(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of at most POINTS equal spans."""
+    edges = np.linspace(0, len(x), min(len(x), POINTS) + 1).astype(int)
+    spans = list(pairwise(edges))
+    return (
+        np.array([x[a:b].mean() for a, b in spans]),
+        np.array([y[a:b].mean() for a, b in spans]),
+    )
+
+
+def waveform(
+    samples: NDArray[np.float32],
+    seconds: float,
+    marks: dict[str, NDArray[np.float64]],
+    width: int = 320,
+    height: int = 56,
+) -> Markup:
+    """Envelope of mono samples [S]; `marks` are times in seconds by class name."""
+    columns = np.array_split(samples, min(width, max(1, samples.size)))
+    high = np.array([part.max(initial=0) for part in columns])
+    low = np.array([part.min(initial=0) for part in columns])
+    scale = max(1e-4, float(np.abs(samples).max(initial=0)))
+    middle, room = height / 2, height / 2 - 3
+    xs = np.linspace(0, width, len(columns))
+    points = [f"{x:.1f},{middle - v / scale * room:.1f}" for x, v in zip(xs, high, strict=True)]
+    points += [
+        f"{x:.1f},{middle - v / scale * room:.1f}" for x, v in zip(xs[::-1], low[::-1], strict=True)
+    ]
+    parts = [Markup('<polygon class="wave" points="{}"/>').format(" ".join(points))]
+    for kind, times in marks.items():
+        for time in times:
+            x = time / seconds * width
+            parts.append(line((x, 0, x, height), kind))
+    return svg(width, height, parts)
+
+
+def shares(rows: Sequence[tuple[str, float, str]], width: int = 460) -> Markup:
+    """Horizontal bars of shares 0…1 with a label and a class each."""
+    parts = []
+    for index, (label, share, kind) in enumerate(rows):
+        y = 28 * index
+        parts.append(text(0, y + 16, label, "start"))
+        parts.append(rect((190, y + 4, (width - 250) * share, 16), kind))
+        parts.append(text(190 + (width - 250) * share + 6, y + 16, f"{share:.1%}", "start"))
+    return svg(width, 28 * len(rows), parts)
+
+
+def svg(width: int, height: int, parts: Sequence[Markup]) -> Markup:
+    """The picture itself; it shrinks with the page."""
+    head = Markup('<svg viewBox="0 0 {} {}" width="{}" height="{}" role="img">')
+    inner = Markup("").join(parts)
+    return head.format(width, height, width, height) + inner + Markup("</svg>")
+
+
+def rect(box: tuple[float, float, float, float], kind: str) -> Markup:
+    """A filled box: x, y, width, height."""
+    x, y, width, height = (f"{value:.1f}" for value in box)
+    return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"/>').format(
+        x, y, width, height, kind
+    )
+
+
+def line(ends: tuple[float, float, float, float], kind: str) -> Markup:
+    """A straight line."""
+    x1, y1, x2, y2 = (f"{value:.1f}" for value in ends)
+    return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(x1, y1, x2, y2, kind)
+
+
+def text(x: float, y: float, words: str, anchor: str) -> Markup:
+    """A label; the words may be anything."""
+    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
+        f"{x:.1f}", f"{y:.1f}", anchor, words
+    )
+
+
+def number(value: float) -> str:
+    """A number as a person writes it."""
+    return f"{value:.3g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def nice(value: float) -> float:
+    """The next 1, 2, 2.5 or 5 times a power of ten."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(power * next(m for m in (1, 2, 2.5, 5, 10) if value <= m * power * 1.0001))

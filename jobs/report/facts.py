@@ -1,0 +1,138 @@
+"""What the report is about, read from the ledger, the shards, the log and the clips of a run.
+
+Every part may be missing: a report after the scan alone shows the scan.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.scores import SCORES
+from jobs.config import Recipe
+from jobs.training.log import read as read_log
+from pipelines.contract import find_set, read_contract
+from pipelines.ledger import Ledger, Row
+from pipelines.policy import Decision, Policy, judge, scored_clips, verdict_fingerprint
+
+MAX_CLIP_JSON = 1 << 20
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated clip: the mp4 and what its clip.json says."""
+
+    path: Path
+    card: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything the page tells, before anything is drawn."""
+
+    recipe: Recipe
+    sources: list[Row] = field(default_factory=list)
+    clips: list[Row] = field(default_factory=list)  # with facts, scores, captions and verdict
+    decision: Decision | None = None
+    artefacts: dict[str, Row] = field(default_factory=dict)  # by clip_id
+    contract: dict[str, Any] | None = None
+    log: list[dict[str, Any]] = field(default_factory=list)
+    generated: list[Generated] = field(default_factory=list)
+
+
+def gather(recipe: Recipe) -> Facts:
+    """Read what there is of the recipe's run."""
+    ledger = Ledger(recipe.data.ledger)
+    scan = newest(recipe.data.ledger / "scores", "scan@")
+    sources = [r for r in ledger.rows("sources") if not scan or r["fingerprint"] == scan]
+    clips = scored_clips(ledger, scan) if scan else []
+    captions = newest(recipe.data.ledger / "scores", "caption@")
+    told = {r["clip_id"]: r for r in ledger.rows(f"scores/caption@{captions}")} if captions else {}
+    decision = judge(recipe.policy, clips) if clips else None
+    verdicts = verdict_table(ledger, recipe.policy, scan)
+    for clip in clips:
+        clip |= {"caption": told.get(clip["clip_id"]), "verdict": verdicts.get(clip["clip_id"])}
+    made = newest(recipe.data.ledger / "artefacts", "")
+    artefacts = {r["clip_id"]: r for r in ledger.rows(f"artefacts/{made}")} if made else {}
+    return Facts(
+        recipe=recipe,
+        sources=sources,
+        clips=clips,
+        decision=decision,
+        artefacts=artefacts,
+        contract=contract_of(recipe),
+        log=read_log(recipe.out / "metrics.jsonl"),
+        generated=generated_clips(recipe.out / "clips"),
+    )
+
+
+def newest(folder: Path, prefix: str) -> str:
+    """The fingerprint of the table that was written last, or ''."""
+    tables = [path for path in folder.glob(f"{prefix}*") if path.is_dir()]
+    if not tables:
+        return ""
+    return max(tables, key=lambda path: path.stat().st_mtime_ns).name.removeprefix(prefix)
+
+
+def verdict_table(ledger: Ledger, policy: Policy, scan: str) -> dict[str, Row]:
+    """Verdicts of the recipe's policy by clip."""
+    table = f"verdicts/{verdict_fingerprint(policy, scan)}"
+    return {row["clip_id"]: row for row in ledger.rows(table)}
+
+
+def contract_of(recipe: Recipe) -> dict[str, Any] | None:
+    """The contract of the newest whole shard set; None before there is one."""
+    try:
+        return read_contract(find_set(recipe.data))
+    except ValueError:
+        return None
+
+
+def generated_clips(folder: Path) -> list[Generated]:
+    """Every mp4 that has its json beside it, by name."""
+    found = []
+    for path in sorted(folder.rglob("*.mp4")) if folder.is_dir() else []:
+        card = path.with_suffix(".json")
+        if card.is_file() and card.stat().st_size <= MAX_CLIP_JSON:
+            found.append(Generated(path, json.loads(card.read_text())))
+    return found
+
+
+def is_kept(clip: Row) -> bool:
+    """Whether the verdict of a clip is to keep it."""
+    return bool(clip["verdict"] and clip["verdict"]["status"] == "ok")
+
+
+def numbers_of(clips: list[Row], score: str) -> NDArray[np.float64]:
+    """The values of a score that are there."""
+    values = [clip.get(score) for clip in clips]
+    return np.array([v for v in values if v is not None and np.isfinite(v)], dtype=np.float64)
+
+
+def limits_of(policy: Policy, score: str) -> list[float]:
+    """Thresholds that the policy sets on a score."""
+    rules = [rule for rule in policy.rules if rule.score == score]
+    return [limit for rule in rules for limit in (rule.min, rule.max) if limit is not None]
+
+
+def numeric_scores() -> list[str]:
+    """Scores that can be drawn."""
+    return [name for name, score in SCORES.items() if not score.text]
+
+
+def margin(policy: Policy, clips: list[Row]) -> NDArray[np.float64]:
+    """Distance of each clip to its nearest threshold, in spreads of that score; inf without."""
+    nearest = np.full(len(clips), np.inf)
+    for rule in policy.rules:
+        values = [clip.get(rule.score) for clip in clips]
+        if rule.score in SCORES and SCORES[rule.score].text:
+            continue
+        have = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        spread = float(np.nanstd(have)) if np.isfinite(have).any() else 0.0
+        for limit in limits_of(policy, rule.score) if spread > 0 else []:
+            away = np.abs(have - limit) / spread
+            nearest = np.fmin(nearest, np.where(np.isnan(away), np.inf, away))
+    return nearest
