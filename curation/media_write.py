@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from curation.files import atomic
 
 AAC_FRAME = 1024  # samples of one AAC packet
+# The default coder (twoloop) puts up to 14 % of a knock's peak before it at 16 kHz and gives 15 to
+# 45 dB where `fast` gives 57; `fast` was 3 to 40 dB better on tones, music and speech at all rates.
+AAC_CODER = {"aac_coder": "fast"}
 BT601 = 6  # smpte170m: what every swscale assumes for untagged video, so all readers agree
 BIT_EXACT = {"movflags": "+faststart", "fflags": "+bitexact"}
 Pixels = NDArray[np.uint8]
@@ -88,7 +91,7 @@ def add_audio(box: Any, rate: int, channels: int, bitrate: int | None) -> Any:  
     layout = {1: "mono", 2: "stereo"}.get(channels)
     if layout is None:
         raise ValueError(f"samples has {channels} channels; mix it to 1 or 2")
-    audio = box.add_stream("aac", rate=rate, layout=layout)
+    audio = box.add_stream("aac", rate=rate, layout=layout, options=AAC_CODER)
     audio.codec_context.bit_rate = bitrate or 96_000 * channels
     audio.codec_context.flags |= av.codec.context.Flags.bitexact
     return audio

@@ -15,7 +15,7 @@ from curation.world.defects import truncate
 from curation.world.film import Film, make_film
 from curation.world.speech import voice_name
 
-WORLD_VERSION = 3  # raised when the same settings give other films
+WORLD_VERSION = 4  # raised when the same settings give other films
 WORTH_S = 8.0  # seconds of work that pay for starting processes (1 to 3 s each on a busy machine)
 BAD_CRF, BAD_BITRATE = 38, 24_000  # of the defect `reencode`
 

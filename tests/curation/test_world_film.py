@@ -80,6 +80,8 @@ def test_impacts_keep_their_time_through_the_mp4(simple, tmp_path):
             sound = np.concatenate([f.to_ndarray() for f in box.decode(audio=0)], axis=1)[0]
         first = film.truth["events"][0]["time"]
         assert onset(sound, first, film.rate) / film.rate == pytest.approx(first, abs=0.005)
+        early = sound[: round((first - 0.001) * film.rate)]
+        assert np.abs(early).max() < 0.01 * np.abs(sound).max(), "an echo before the knock"
 
 
 def test_pitch_tells_the_colour(simple):
