@@ -24,7 +24,7 @@ PICTURE = {
     "bars": Score("0…1", "share of the picture under black bars that never change"),
     "flicker": Score("0…1", "mean jump of brightness from frame to frame"),
     "colours": Score("names", "main colours by area, for captions", text=True),
-    "phash": Score("hex", "perceptual hash of four instants, 64 bits each", text=True),
+    "phash": Score("hex", "perceptual hash of eight instants, 64 bits each", text=True),
     "duplicate_of": Score("clip_id", "the clip that this one repeats", text=True),
 }
 SOUND = {

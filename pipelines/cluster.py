@@ -9,8 +9,11 @@ import ray
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
 
+from curation.progress import say
+
 ROOT = Path(__file__).parent.parent
 OBJECT_STORE_BYTES = 256 << 20  # rows are small: a scan of 10,000 clips holds under 10 MB
+STARTS = 3  # Ray gives its own processes 30 s, which a loaded machine can exceed
 NOT_SHIPPED = [".git", ".venv", "runs", "shared", ".mypy_cache", ".ruff_cache", "**/__pycache__"]
 
 # What every worker needs in its environment, and why.
@@ -46,6 +49,20 @@ def start(cpus: int | None = None) -> None:
         os.environ.setdefault(name, value)
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in paths if p))
+    for attempt in range(STARTS):
+        try:
+            start_local(cpus)
+        except Exception as error:  # Ray raises the class itself
+            if "timed out during startup" not in str(error) or attempt == STARTS - 1:
+                raise
+            say("Ray did not start within its 30 s on this busy machine; once more")
+            ray.shutdown()
+        else:
+            return
+
+
+def start_local(cpus: int | None) -> None:
+    """A private Ray on this machine."""
     ray.init(
         address="local",  # never a stranger's Ray that happens to run on this machine
         num_cpus=cpus,
@@ -85,6 +102,8 @@ def quiet() -> None:
     """Our own progress lines are the output: Ray's bars and statistics stay out of them."""
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Its C++ side warns at level ERROR about what Ray Data itself does (ray#53727).
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -74,7 +74,7 @@ def default_rules() -> list[Rule]:
         Rule(score="silence_share", max=0.95),
         Rule(score="clipped_share", max=0.02),
         Rule(score="black_share", max=0.2),
-        Rule(score="frozen_share", max=0.6),
+        Rule(score="frozen_share", max=0.85),
         Rule(score="bars", max=0.05),
         Rule(score="brightness", min=0.03, max=0.97),
         Rule(score="contrast", min=0.01),
