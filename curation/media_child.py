@@ -59,9 +59,12 @@ class Film:
     def clock(self) -> media_index.Clock:
         """Frame times; read at first use."""
         if self._clock is None:
+            quiet = media_index.complaints()
             opened = media_index.open_container(self.descriptor, self.kind, self.limits)
             with opened:
-                self._clock = media_index.read_clock(opened, self.limits)
+                clock = media_index.read_clock(opened, self.limits)
+            media_index.check_quiet(quiet, "reading packets")
+            self._clock = clock
         return self._clock
 
     def frames(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -150,8 +153,8 @@ def answer(film: Film | None, request: dict[str, Any], descriptors: list[int]) -
         return film, film.sound(request)
     assert film.fill is not None
     if request["bytes"]:
-        with mmap.mmap(descriptors[0], request["bytes"]) as memory:
-            film.fill(np.frombuffer(memory, np.uint8))
+        # Closed by its last user: an error's traceback may still hold the array here.
+        film.fill(np.frombuffer(mmap.mmap(descriptors[0], request["bytes"]), np.uint8))
     return film, {}
 
 

@@ -158,6 +158,8 @@ class Guard:
             return RejectedError(
                 Reason.MEMORY_LIMIT, f"{self.memory_mb} MB were not enough: {last}"
             )
+        if code == 1 and "Traceback" in words:
+            return RejectedError(Reason.INTERNAL, last)
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return RejectedError(Reason.DECODER_CRASH, f"{how}: {last}")
 

@@ -82,6 +82,18 @@ def open_container(descriptor: int, container: str, limits: dict[str, Any]) -> A
         raise RejectedError(Reason.CORRUPT, f"does not open: {error.strerror}") from None
 
 
+def complaints() -> int:
+    """Bytes that decoders wrote on standard error during this request."""
+    return os.fstat(2).st_size
+
+
+def check_quiet(since: int, doing: str) -> None:
+    """Decoders conceal damage and report success; what they say counts. Raises RejectedError."""
+    if complaints() > since:
+        words = os.pread(2, 400, since).decode(errors="replace").strip().split("\n")[0]
+        raise RejectedError(Reason.CORRUPT, f"{doing}: {words}")
+
+
 def last_words(limit: int = 4096) -> str:
     """What the decoders wrote on standard error during this request."""
     size = os.fstat(2).st_size

@@ -5,7 +5,6 @@ lists (other frames by other access paths), knows no AV1 and rounds odd sizes. I
 own frame times agree with the packets' on every frame, and left for PyAV at its first complaint.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,15 @@ from typing import Any
 import av
 import numpy as np
 
-from curation.media_index import Clock, Picture, check_pixels, open_container, picture_stream
+from curation.media_index import (
+    Clock,
+    Picture,
+    check_pixels,
+    check_quiet,
+    complaints,
+    open_container,
+    picture_stream,
+)
 from curation.records import Reason, RejectedError
 
 DECORD_CODECS = {"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video"}
@@ -75,7 +82,7 @@ class DecordPictures:
 
         decord.logging.set_level(decord.logging.ERROR)
         height, width = shape.scaled
-        quiet = os.fstat(2).st_size
+        quiet = complaints()
         try:
             reader = decord.VideoReader(
                 f"/proc/self/fd/{descriptor}",
@@ -89,7 +96,7 @@ class DecordPictures:
             times = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
         except (RuntimeError, IndexError):
             return None
-        if np.abs(times - times[0] - clock.times).max() > MATCH_S or os.fstat(2).st_size != quiet:
+        if np.abs(times - times[0] - clock.times).max() > MATCH_S or complaints() != quiet:
             return None
         return cls(reader, shape)
 
@@ -97,7 +104,7 @@ class DecordPictures:
         """Deliver the frames numbered `wanted` (ascending); False when decord complained."""
         height, width = self._shape.scaled
         batch = max(1, BATCH_BYTES // (height * width * 3))
-        quiet = os.fstat(2).st_size
+        quiet = complaints()
         try:
             for first in range(0, len(wanted), batch):
                 numbers = wanted[first : first + batch]
@@ -108,7 +115,7 @@ class DecordPictures:
                     deliver(first + offset, frame)
         except (RuntimeError, IndexError):
             return False
-        return os.fstat(2).st_size == quiet
+        return complaints() == quiet
 
 
 class AvPictures:
@@ -135,9 +142,25 @@ class AvPictures:
 
     def read(self, wanted: np.ndarray, deliver: Deliver) -> bool:
         """Deliver the frames numbered `wanted` (ascending). Raises RejectedError(corrupt)."""
+        if not len(wanted):
+            return True
+        quiet = complaints()
+        self._deliver(wanted, deliver)
+        if complaints() > quiet:
+            # A seek into an open group makes decoders miss pictures that nobody asked for. So
+            # once more from two keyframes before, listening from the last one on.
+            first = int(wanted[0])
+            self._seek(first, back=2)
+            key = self._key(first)
+            self._advance(0 if key is None else int(np.searchsorted(self._clock.stamps, key[0])))
+            quiet = complaints()
+            self._deliver(wanted, deliver)
+            check_quiet(quiet, f"pictures from {self._clock.times[first]:.3f} s")
+        return True
+
+    def _deliver(self, wanted: np.ndarray, deliver: Deliver) -> None:
         for position, target in enumerate(wanted.tolist()):
             deliver(position, self._convert(self._shown(target)))
-        return True
 
     def _shown(self, target: int) -> Any:  # noqa: ANN401 - an av.VideoFrame
         """The frame on screen at frame time `target`."""
@@ -193,12 +216,13 @@ class AvPictures:
         key = self._key(target)
         return key is not None and key[0] > self._clock.stamps[max(0, self._current[0])]
 
-    def _key(self, target: int) -> np.ndarray | None:
+    def _key(self, target: int, back: int = 0) -> np.ndarray | None:
+        """(pts, dts) of the keyframe at or before frame `target`, or of one `back` before that."""
         found = int(np.searchsorted(self._clock.keys[:, 0], self._clock.stamps[target], "right"))
-        return self._clock.keys[found - 1] if found else None
+        return self._clock.keys[found - 1 - back] if found > back else None
 
-    def _seek(self, target: int) -> None:
-        key = None if self._clock.counted else self._key(target)
+    def _seek(self, target: int, back: int = 0) -> None:
+        key = None if self._clock.counted else self._key(target, back)
         if key is None:
             return self._start()
         # Containers look keyframes up by either time, so the smaller one never lands behind it.

@@ -10,7 +10,14 @@ from typing import Any
 import av
 import numpy as np
 
-from curation.media_index import Clock, Track, open_container, sound_stream
+from curation.media_index import (
+    Clock,
+    Track,
+    check_quiet,
+    complaints,
+    open_container,
+    sound_stream,
+)
 from curation.records import Reason, RejectedError
 
 JITTER_S = 5e-3  # containers round times to 1 ms; a larger step is a real gap
@@ -69,6 +76,7 @@ class SoundTrack:
         far = first > self._reached + 2 * self._rate and self._kind in SEEKABLE
         if first < self._known or far:
             self._seek(first)
+        quiet = complaints()
         self._known = max(self._known, first)
         self._pieces = [(at, piece) for at, piece in self._pieces if at + piece.shape[1] > first]
         while self._reached < end:
@@ -76,11 +84,12 @@ class SoundTrack:
             if piece is None:
                 break
             self._pieces.append(piece)
+        check_quiet(quiet, f"sound before {end / self._rate:.2f} s")
         result = np.zeros((self._track.channels, end - first), np.float32)
-        for at, piece in self._pieces:
-            begin, stop = max(at, first), min(at + piece.shape[1], end)
+        for at, samples in self._pieces:
+            begin, stop = max(at, first), min(at + samples.shape[1], end)
             if begin < stop:
-                result[:, begin - first : stop - first] = piece[:, begin - at : stop - at]
+                result[:, begin - first : stop - first] = samples[:, begin - at : stop - at]
         return result
 
     def _next(self) -> tuple[int, np.ndarray] | None:
@@ -126,6 +135,8 @@ class SoundTrack:
         ahead = self._next()
         if ahead is None or ahead[0] > first - PREROLL_S / 2 * self._rate:
             self._start()  # the seek landed behind the wanted sample
+        while self._reached < first - PREROLL_S / 4 * self._rate and self._next():
+            pass  # decoders may complain until they have what comes before
 
     def _start(self) -> None:
         # A seek to the start would not do: demuxers trim the priming only after opening.
