@@ -33,6 +33,8 @@ from pipelines.shards import ShardError, read_side
 from pipelines.storage import DataRoot
 from pipelines.tally import Tally
 
+DEATHS = 5  # of workers on one shard; more is no accident
+
 
 class EncodeShard:
     """The actor of the pass: loads the networks once, makes one shard a row."""
@@ -129,6 +131,8 @@ def _rows(
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
         num_gpus=1 if gpus else 0,
+        # A shard that kills its worker again and again must end the run, not retry for ever.
+        max_task_retries=DEATHS,
     )
     yield from made.iter_rows()
 

@@ -1,16 +1,17 @@
 """One clip becomes one sample: picture and sound read, encoded, checked; and one planned shard."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from curation.files import hash_stream
 from curation.media import Limits, MediaReader
 from curation.records import Reason, RejectedError
 from curation.rendition import picture, sound
+from curation.sources import hash_source, local_copy
 from model.geometry import Geometry
 from model.text import load_text_encoder
 from model.vae import load_audio_vae, load_video_vae
@@ -34,7 +35,8 @@ class ClipEncoder:
         self.audio = load_audio_vae(config.audio_vae).to(self.device)
         self.text = load_text_encoder(config.text_encoder)
         self.reader = MediaReader(limits)
-        self._same: set[tuple[str, int, int]] = set()  # files whose content was hashed and fits
+        self._at: dict[str, str] = {}  # the film in hand: its path, and where it lies locally
+        self._copies = ExitStack()
 
     @property
     def makers(self) -> Makers:
@@ -49,8 +51,9 @@ class ClipEncoder:
         )
 
     def close(self) -> None:
-        """End the media reader's child process."""
+        """End the media reader's child process and remove copies of films."""
         self.reader.close()
+        self._copies.close()
 
     def shard(self, task: Task, folder: Path) -> dict[str, Any]:
         """Make and commit a planned shard; return its side file."""
@@ -58,13 +61,13 @@ class ClipEncoder:
 
     def clip(self, row: Row, bucket: str) -> Encoded:
         """A sample. Raises RejectedError."""
-        self._check_source(row)
+        path = self._local(row)
         span = row["end_s"] - row["start_s"]
         shapes = {r.name: geometry(r, span, self.makers) for r in self.config.renditions}
         base = next(iter(shapes.values()))
-        tensors = {f"{name}.video": self._video(row, shape) for name, shape in shapes.items()}
+        tensors = {f"{name}.video": self._video(path, row, shape) for name, shape in shapes.items()}
         if row["has_audio"]:
-            tensors["audio"] = self._audio(row, base)
+            tensors["audio"] = self._audio(path, row, base)
         texts = {v: t for v in self.config.text if (t := (row["captions"].get(v) or "").strip())}
         if not texts:
             wanted = ", ".join(self.config.text)
@@ -110,36 +113,40 @@ class ClipEncoder:
                 yield Failure(row["clip_id"], Reason.INTERNAL, detail)
 
     @torch.inference_mode()
-    def _video(self, row: Row, shape: Geometry) -> Tensor:
+    def _video(self, path: str, row: Row, shape: Geometry) -> Tensor:
         size = (shape.frames, shape.height, shape.width)
-        shown = picture(self.reader, row["path"], row["start_s"], size, shape.fps)
+        shown = picture(self.reader, path, row["start_s"], size, shape.fps)
         pixels = torch.from_numpy(shown).to(self.device).movedim(-1, 0)[None] / 127.5 - 1
         return half(self.video.encode(pixels)[0], "video", shape.video_shape)
 
     @torch.inference_mode()
-    def _audio(self, row: Row, shape: Geometry) -> Tensor:
+    def _audio(self, path: str, row: Row, shape: Geometry) -> Tensor:
         rate = shape.audio.sample_rate
-        heard = sound(self.reader, row["path"], row["start_s"], shape.samples, rate)
+        heard = sound(self.reader, path, row["start_s"], shape.samples, rate)
         samples = torch.from_numpy(heard).to(self.device)[None, None]
         return half(self.audio.encode(samples)[0], "audio", shape.audio_shape)
 
-    def _check_source(self, row: Row) -> None:
-        """Refuse a file that is not the one scanned; its bytes are hashed only if it looks new."""
+    def _local(self, row: Row) -> str:
+        """The clip's film as a local path. Raises RejectedError if it is not the one scanned.
+
+        A film elsewhere is copied once for the clips of it that follow each other. Bytes are
+        hashed only where size or time differ from the scan's.
+        """
+        path: str = row["path"]
+        if path in self._at:
+            return self._at[path]
+        self._copies.close()
+        self._at = {}
+        local = self._copies.enter_context(local_copy(path))
         try:
-            stat = Path(row["path"]).stat()
-            state = (row["path"], stat.st_size, stat.st_mtime_ns)
-            if state in self._same or (stat.st_size, stat.st_mtime_ns) == (
-                row["bytes"],
-                row["mtime_ns"],
-            ):
-                return
-            with Path(row["path"]).open("rb") as handle:
-                found = hash_stream(handle)
+            stat = Path(local).stat()
         except OSError as error:
             raise RejectedError(Reason.UNREADABLE, error.strerror or "") from error
-        if found != row["source_id"]:
-            raise RejectedError(Reason.UNREADABLE, "the file changed since the scan; scan again")
-        self._same.add(state)
+        same = (stat.st_size, stat.st_mtime_ns) == (row["bytes"], row["mtime_ns"])
+        if not same and hash_source(local) != row["source_id"]:
+            raise RejectedError(Reason.UNREADABLE, "the film changed since the scan; scan again")
+        self._at = {path: local}
+        return local
 
 
 def half(latent: Tensor, name: str, shape: tuple[int, ...] | None = None) -> Tensor:

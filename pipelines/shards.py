@@ -166,10 +166,9 @@ def read_sample(
         raise ShardError(entry.shard, "cut", f"{len(data)} of {end - start} bytes", entry.key)
     try:
         info = json.loads(data[: entry.json_size])
-        tensors = unpack(data[entry.offset - start :])
+        tensors = unpack(data[entry.offset - start :], shapes or {})
         if not isinstance(info, dict) or info.get("clip_id") != entry.key:
             raise ValueError("the json is of another clip")
-        check_tensors(tensors, shapes or {})
     except ValueError as error:
         raise ShardError(entry.shard, "sample", str(error), entry.key) from error
     return info, tensors
@@ -178,36 +177,53 @@ def read_sample(
 def pack(tensors: dict[str, Tensor]) -> bytes:
     """Tensors as safetensors bytes. Raises ValueError for what `unpack` would refuse."""
     check_tensors(tensors, {})
-    return safetensors.torch.save({name: tensors[name].contiguous() for name in sorted(tensors)})
+    data = safetensors.torch.save({name: tensors[name].contiguous() for name in sorted(tensors)})
+    check_finite(data, tensors)
+    return data
 
 
-def unpack(data: bytes) -> dict[str, Tensor]:
-    """Tensors of safetensors bytes whose header is small. Raises ValueError."""
+def unpack(data: bytes, shapes: dict[str, tuple[int | None, ...]]) -> dict[str, Tensor]:
+    """Tensors of safetensors bytes, checked against `shapes`. Raises ValueError."""
     header = int.from_bytes(data[:8], "little")
     if len(data) < 8 or header > min(MAX_HEADER_BYTES, len(data) - 8):
         raise ValueError(f"safetensors header of {header} bytes; at most {MAX_HEADER_BYTES}")
     try:
-        return safetensors.torch.load(data)
+        tensors = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise ValueError(f"not safetensors: {error}") from error
+    check_tensors(tensors, shapes)
+    check_finite(data, tensors)
+    return tensors
 
 
 def check_tensors(tensors: dict[str, Tensor], shapes: dict[str, tuple[int | None, ...]]) -> None:
-    """Raise ValueError unless names, types and shapes are allowed and every value is finite."""
+    """Raise ValueError unless all tensors are float16, with allowed names and shapes."""
     if len(tensors) > MAX_TENSORS:
         raise ValueError(f"{len(tensors)} tensors; at most {MAX_TENSORS}")
     for name, tensor in tensors.items():
-        if not TENSOR_NAME.fullmatch(name):
+        wanted = shapes.get(name)
+        if wanted is None and not TENSOR_NAME.fullmatch(name):
             raise ValueError(f"tensor name {name[:60]!r} is not allowed")
         if tensor.dtype != torch.float16:
             raise ValueError(f"{name} is {tensor.dtype}, not float16")
-        wanted = shapes.get(name)
-        if wanted is not None and not _fits(tuple(tensor.shape), wanted):
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, not {wanted}")
-        # A float16 is NaN or Inf when its exponent bits are all ones: 5x faster than isfinite.
-        bits = tensor.detach().cpu().numpy().view(np.uint16)
-        if bits.size and ((bits & 0x7C00) == 0x7C00).any():
-            raise ValueError(f"{name} has values that are not finite")
+        shape = tensor.shape
+        if wanted is None or shape == wanted:
+            continue
+        loose = len(shape) == len(wanted) and None in wanted
+        if not loose or any(w not in (None, s) for s, w in zip(shape, wanted, strict=True)):
+            raise ValueError(f"{name} has shape {tuple(shape)}, not {wanted}")
+
+
+def check_finite(data: bytes, tensors: dict[str, Tensor]) -> None:
+    """Raise ValueError naming the tensor that has NaN or Inf; `data` are their safetensors bytes.
+
+    All are float16, so one look at the bytes serves all: an exponent of all ones is not finite.
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    bits = np.frombuffer(data, np.uint16, offset=start)
+    if ((bits & 0x7C00) == 0x7C00).any():
+        wrong = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+        raise ValueError(f"{', '.join(wrong)}: there are values that are not finite")
 
 
 def walk(path: Path) -> Iterator[Member]:
@@ -287,9 +303,3 @@ def _check_written(path: Path, shard: str, entries: list[Entry]) -> None:
         meant.append((f"{entry.key}.safetensors", entry.offset, entry.size))
     if found != meant:
         raise ShardError(shard, "index", "the tar written does not match its index")
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        w is None or s == w for s, w in zip(shape, wanted, strict=True)
-    )

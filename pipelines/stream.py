@@ -25,7 +25,7 @@ from pipelines.plan_batches import Plan, batch_sizes
 from pipelines.shards import Entry, ShardError, read_sample
 
 OPEN_FILES = 64
-NUMBERS = ("json_offset", "json_size", "offset", "size", "crc", "seconds", "tokens")
+NUMBERS = ("json_offset", "json_size", "offset", "size", "crc", "tokens")
 TEXTS = ("shard", "key", "bucket", "split")
 DEFAULT_GRANULARITY = 8  # 1, 2, 4 and 8 ranks take equal slots without asking
 _verified: set[tuple[str, int, int, int]] = set()  # shards this process has hashed
@@ -68,7 +68,7 @@ class Reader:
         self.columns: dict[str, Any] = {
             name: table.column(name).combine_chunks() for name in table.column_names
         }
-        self._numbers = {n: self.columns[n].to_numpy() for n in NUMBERS}
+        self._numbers = np.stack([self.columns[name].to_numpy() for name in NUMBERS], axis=1)
         self.geometry = {b: bucket_geometry(self.contract, b) for b in self.contract["buckets"]}
         self.shapes = {b: sample_shapes(self.contract, b) for b in self.contract["buckets"]}
         self.facts = {shard["name"]: shard for shard in self.contract["shards"]}
@@ -80,9 +80,11 @@ class Reader:
 
     def entry(self, row: int) -> Entry:
         """The index row `row`."""
-        numbers = {name: column[row].item() for name, column in self._numbers.items()}
-        texts = {name: self.columns[name][row].as_py() for name in TEXTS}
-        return Entry(**numbers, **texts, classes=())
+        columns = self.columns
+        texts = {name: columns[name][row].as_py() for name in TEXTS}
+        numbers = dict(zip(NUMBERS, self._numbers[row].tolist(), strict=True))
+        classes = tuple(columns["classes"][row].as_py())
+        return Entry(**texts, **numbers, seconds=columns["seconds"][row].as_py(), classes=classes)
 
     def sample(self, row: int, visit: int = 0) -> Sample:
         """Read and check one sample. Raises ShardError naming shard and clip."""

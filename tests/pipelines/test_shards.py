@@ -18,7 +18,7 @@ from pipelines.shards import (
     Entry,
     Failure,
     ShardError,
-    check_tensors,
+    pack,
     read_sample,
     read_side,
     side_entries,
@@ -159,32 +159,45 @@ def test_a_huge_record_is_not_read(tmp_path):
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        (
-            {"audio": torch.tensor([1.0, float("nan")]).half()},
-            "audio has values that are not finite",
-        ),
-        ({"audio": torch.tensor([float("-inf")]).half()}, "not finite"),
-        ({"audio": torch.zeros(2)}, "float32, not float16"),
+        ({"audio": torch.tensor([[1.0, float("nan")]]).half()}, "audio: there are values"),
+        ({"audio": torch.tensor([[0, float("-inf")]]).half()}, "not finite"),
+        ({"audio": torch.zeros(1, 2)}, "float32, not float16"),
         ({"weights": torch.zeros(2).half()}, "name 'weights' is not allowed"),
-        ({"audio": torch.zeros(2, 3).half()}, r"shape \(2, 3\), not \(2, None, 4\)"),
+        ({"audio": torch.zeros(2, 3).half()}, r"shape \(2, 3\), not \(1, 2\)"),
+        ({"text.short": torch.zeros(2, 3).half()}, r"shape \(2, 3\), not \(None, 4\)"),
+        ({"text.short": torch.zeros(2).half()}, r"shape \(2,\), not \(None, 4\)"),
         ({f"reference.{i}.video": torch.zeros(1).half() for i in range(65)}, "at most 64"),
     ],
 )
 def test_bad_tensors_are_refused(tensors, message):
     """Catches NaN latents, foreign names and wrong shapes before they reach a model."""
+    data = safetensors.torch.save(tensors)
     with pytest.raises(ValueError, match=message):
-        check_tensors(tensors, {"audio": (2, None, 4)} if "shape" in message else {})
+        unpack(data, {"audio": (1, 2), "text.short": (None, 4)})
+    if "shape" not in message:  # what a reader knows but a writer does not
+        with pytest.raises(ValueError, match=message):
+            pack(tensors)
+
+
+def test_every_bit_pattern_is_judged():
+    """Catches a finite check on raw bits that disagrees with torch for any of the 65,536 values."""
+    every = torch.arange(-32768, 32768, dtype=torch.int32).to(torch.int16).view(torch.float16)
+    finite = every[torch.isfinite(every)]
+    assert len(pack({"audio": finite})) > 2 * 63_488
+    for value in every[~torch.isfinite(every)][::64]:
+        with pytest.raises(ValueError, match="not finite"):
+            pack({"audio": value[None]})
 
 
 def test_large_headers_are_refused():
     """Catches safetensors' own 100 MB header allowance, and a header longer than the file."""
     for size in (MAX_HEADER_BYTES + 1, 1 << 60):
         with pytest.raises(ValueError, match="header of"):
-            unpack(size.to_bytes(8, "little") + bytes(MAX_HEADER_BYTES + 10))
+            unpack(size.to_bytes(8, "little") + bytes(MAX_HEADER_BYTES + 10), {})
     with pytest.raises(ValueError, match="not safetensors"):
-        unpack((2).to_bytes(8, "little") + b"[]")
+        unpack((2).to_bytes(8, "little") + b"[]", {})
     with pytest.raises(ValueError, match="header of"):
-        unpack(b"abc")
+        unpack(b"abc", {})
 
 
 def test_a_sample_of_another_clip_is_refused(tmp_path):
