@@ -269,6 +269,11 @@ class Stream:
         return numbers[values.indices.to_numpy()], sorted(names)
 
 
+def forget_verified() -> None:
+    """Hash every shard again at its next opening, as a new process would."""
+    _verified.clear()
+
+
 def _put(ready: "queue.Queue[Any]", item: object, stop: threading.Event) -> bool:
     while not stop.is_set():
         try:
