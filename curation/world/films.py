@@ -16,7 +16,7 @@ from curation.world.film import Film, make_film
 from curation.world.speech import voice_name
 
 WORLD_VERSION = 4  # raised when the same settings give other films
-WORTH_S = 8.0  # seconds of work that pay for starting processes (1 to 3 s each on a busy machine)
+WORTH_S = 8.0  # CPU seconds that pay for starting processes (1 to 3 s each on a busy machine)
 BAD_CRF, BAD_BITRATE = 38, 24_000  # of the defect `reencode`
 
 
@@ -50,14 +50,16 @@ def write_films(config: WorldConfig, folder: Path, workers: int = 1) -> list[Pat
 def work(config: WorldConfig, folder: Path, missing: list[int], workers: int) -> Iterator[int]:
     """Write films here or in spawned processes; yields each number when it is done.
 
-    The first films are timed here: processes start only where they save more than they cost.
+    The CPU time of films is taken here, but for the first, which also warms up: processes start
+    only where they save more than they cost. Wall time would count other work on the machine.
     """
     rest = iter(missing)
-    start = time.monotonic()
-    for done, index in enumerate(rest, 1):
+    start = 0.0
+    for done, index in enumerate(rest):
         yield write_film(config, folder, index)
-        left = (time.monotonic() - start) / done * (len(missing) - done)
-        if workers > 1 and left > WORTH_S:
+        start = start or time.process_time()
+        left = (time.process_time() - start) / max(done, 1) * (len(missing) - done - 1)
+        if workers > 1 and done and left > WORTH_S:
             break
     missing = list(rest)
     if not missing:

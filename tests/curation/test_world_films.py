@@ -175,7 +175,7 @@ def test_processes_write_the_same_bytes(tmp_path, monkeypatch):
     """Catches results that depend on who made them."""
     config = SMALL.model_copy(update={"films": 4})
     write_films(config, tmp_path / "one")
-    monkeypatch.setattr(films, "WORTH_S", 0.0)
+    monkeypatch.setattr(films, "WORTH_S", -1.0)
     write_films(config, tmp_path / "two", workers=2)
     one, two = snapshot(tmp_path / "one"), snapshot(tmp_path / "two")
     assert {k: v[1] for k, v in one.items()} == {k: v[1] for k, v in two.items()}
