@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
+from curation.film_config import FilmConfig
 from curation.media import MediaReader, Probe
 from curation.records import Reason, RejectedError, clip_id
 from curation.scores import SCORES
-from curation.settings import Settings
 from curation.shots import Net, ShotFinder
 from curation.sight import Sight, Track, picture_scores
 from curation.sound import sound_scores
@@ -23,20 +22,6 @@ ROUNDING = 6  # significant digits: more would write down the last bit of a libr
 
 Row = dict[str, Any]
 Cut = Callable[[float, float], list[tuple[float, int]]]  # shot -> (start, frames) of its clips
-
-
-class FilmConfig(Settings):
-    """How a film is looked at."""
-
-    short_side: int = Field(96, ge=32, le=512, description="pixels of the low-resolution decode")
-    shots: str = Field(
-        "auto",
-        pattern="^(auto|stride)$",
-        description="auto finds shots; stride cuts windows without looking for them",
-    )
-    shot_threshold: float = Field(
-        0.5, gt=0, lt=1, description="TransNetV2 probability that makes a cut"
-    )
 
 
 @dataclass(frozen=True)
@@ -75,7 +60,7 @@ def measure_film(
     shots = finder.shots() if finder else [(0.0, film_end(track))]
     facts = film_facts(probe) | {
         "shots": len(shots),
-        "shot_method": config.shots if finder is None else "transnetv2" if net else "difference",
+        "shot_method": config.shot_method,
         "seconds": round(film_end(track), 3),
     }
     clips = [

@@ -151,7 +151,7 @@ def sure_cuts(pixels: Floats, histogram: Floats, frames: Small) -> NDArray[np.bo
     A flash jumps twice; two frames further on the picture is the old one again.
     """
     sure = (pixels > SURE_PIXELS) & (histogram > SURE_HISTOGRAM)
-    for i in np.flatnonzero(sure):
+    for i in map(int, np.flatnonzero(sure)):
         around = np.r_[pixels[max(0, i - 6) : i], pixels[i + 1 : i + 7]]
         before, after = frames[max(0, i - 3)], frames[min(len(frames) - 1, i + 4)]
         stays = np.count_nonzero(cv2.absdiff(before, after).max(axis=-1) > CHANGED)

@@ -95,7 +95,7 @@ class Sight:
         best = int(changes.argmax())
         before = np.ascontiguousarray(self._last[..., best])
         after = np.ascontiguousarray(pixel[..., best])
-        return [change, *motion(self._flow.calc(before, after, None))]  # type: ignore[call-overload]
+        return [change, *motion(self._flow.calc(before, after, None))]
 
     def track(self) -> Track:
         """All frames so far."""

@@ -15,7 +15,7 @@ from jobs.training.config import TrainConfig
 from pipelines.caption import CaptionConfig
 from pipelines.encode_config import EncodeConfig
 from pipelines.policy import Policy
-from pipelines.scan import ScanConfig
+from pipelines.scan_config import ScanConfig
 from pipelines.storage import DataRoot
 
 MAX_RECIPE_BYTES = 1 << 20

@@ -5,6 +5,7 @@ alone removes. Change a threshold and run it again; nothing else has to be done 
 """
 
 from curation.progress import say
+from curation.records import Status
 from jobs.cli import DONE, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
 from jobs.config import Recipe
 from pipelines.ledger import Ledger
@@ -19,7 +20,7 @@ def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb h
     if not tally.total:
         say("decide: there are no scored clips; run `reelmill scan` with this recipe first")
         return WRONG_REQUEST
-    if not tally.status["ok"]:
+    if not tally.status[Status.OK]:
         say("decide: no clip passes; the funnel above names the rules, relax policy.rules")
         return TOO_MANY_REJECTED
     return DONE

@@ -87,7 +87,6 @@ SCHEMAS = {
             ("long", pa.string()),
             ("structured", pa.string()),
             ("provenance", pa.string()),
-            ("origin", pa.string()),
         ]
     ),
     "verdicts": pa.schema(

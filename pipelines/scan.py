@@ -15,23 +15,20 @@ import cv2
 import pyarrow as pa
 import ray
 import ray.data
-from pydantic import Field
 from ray.data import ActorPoolStrategy
 
-from curation.files import fingerprint
-from curation.film import FilmConfig, Row, measure_film
+from curation.film import Row, measure_film
 from curation.likeness import find_repeats
-from curation.media import Limits, MediaReader
+from curation.media import MediaReader
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
 from curation.shots import transnet
 from curation.sources import Source, find_sources, hash_source, local_copy
 from pipelines import cluster
 from pipelines.ledger import Ledger
+from pipelines.scan_config import ScanConfig, windows
 from pipelines.tally import Tally
-from pipelines.windows import WindowConfig, windows
 
-VERSION = 1  # raised when the same settings give other rows
 COMMIT_S = 3.0  # what a kill of the driver may cost, besides the films in flight
 COMMIT_FILMS = 256
 DEATHS = 2  # of the worker on one film, before the film is refused
@@ -41,25 +38,6 @@ AGAIN = {
     Reason.UNREADABLE,
     Reason.INTERNAL,
 }  # what a rerun tries again: neither is the film's fault
-
-
-class ScanConfig(FilmConfig):
-    """Which films, how they are cut and looked at."""
-
-    sources: list[str] = Field(
-        default_factory=list,
-        description="folders, files, patterns, manifests (.csv, .parquet) or URIs of films",
-    )
-    window: WindowConfig = Field(default_factory=WindowConfig)
-    limits: Limits = Field(default_factory=Limits)
-    val_share: float = Field(0.05, ge=0, lt=1, description="share of films held out, by their hash")
-    workers: int = Field(0, ge=0, description="decoding workers; 0 takes every CPU")
-
-    def fingerprint(self) -> str:
-        """Names what the rows depend on: not which films there are, nor how many workers."""
-        values = self.model_dump(mode="json", exclude={"sources", "workers", "limits"})
-        method = "transnetv2" if transnet() else "difference"
-        return fingerprint({"version": VERSION, "shots by": method, **values})
 
 
 class Attempts:

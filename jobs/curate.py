@@ -1,0 +1,37 @@
+"""Films to shards in one go: scan, caption, decide, encode.
+
+Each step does only what is missing, so running it again after a stop goes on where it was. Too many
+refused films do not stop the chain; the exit code tells of them at the end.
+"""
+
+from typing import Any
+
+from jobs import caption, decide, encode, scan
+from jobs.cli import DONE, TOO_MANY_REJECTED, main_verb
+from jobs.config import Recipe
+
+SECTIONS = ("scan", "caption", "policy", "encode")
+
+
+def run(recipe: Recipe, words: list[str]) -> int:
+    """Run the chain; the first step that fails ends it, rejections above the ceiling do not."""
+    # Words are sources, as for scan.
+    code = DONE
+    steps: tuple[tuple[Any, list[str]], ...] = (
+        (scan, words),
+        (caption, []),
+        (decide, []),
+        (encode, []),
+    )
+    for step, given in steps:
+        result = step.run(recipe, given)
+        if result not in (DONE, TOO_MANY_REJECTED):
+            return result
+        code = max(code, result)
+        if step is decide and result != DONE:
+            return result  # nothing was kept: there is nothing to encode
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main_verb("curate"))
