@@ -31,6 +31,7 @@ from pipelines import cluster
 from pipelines.contract import bucket_geometry, find_set, read_contract
 
 SECTIONS = ("train",)
+LOOK_EVERY_S = 0.5
 MOVED = ("checkpoints", "samples", "metrics.jsonl", "run.json")
 
 
@@ -55,8 +56,8 @@ def train(recipe: Recipe) -> int:
         say(f"training is finished at step {start}; raise train.steps to go on")
         tracker.finish("FINISHED")
         return DONE
-    if start:
-        say(f"going on from step {start}")
+    begin = f"going on from step {start}" if start else "starting"
+    say(f"train: {begin} with {recipe.train.workers} workers")
     begun = time.monotonic()
     status = "KILLED"
     try:
@@ -163,7 +164,7 @@ def prompt_features(config: TrainConfig, contract: dict[str, Any]) -> tuple[Any,
         return ()
     from model.text import load_text_encoder  # noqa: PLC0415 - seconds, and seldom needed
 
-    encoder = load_text_encoder(contract["text"]["name"])
+    encoder = load_text_encoder(contract["text"]["encoder"])
     if encoder.fingerprint != contract["text"]["fingerprint"]:
         raise RecipeError(
             "the text encoder here is not the one that made the shard set; encode again"
@@ -255,31 +256,40 @@ def target(recipe: Recipe, job: Job) -> Target:
 
 @contextmanager
 def following(log: Path, start: int, steps: int) -> Iterator[None]:
-    """A progress bar from what rank 0 logs."""
+    """A progress bar from what rank 0 logs. It begins with the first step, or its estimate of what
+    is left would count the start of the workers.
+    """
     done = threading.Event()
     tail = Tail(log)
     tail.new()  # what an earlier start logged
-    with progress("train", steps, "steps") as advance:
-        advance(start, "starting workers")
+    thread = threading.Thread(target=_follow, args=(tail, start, steps, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(5)
 
-        def follow() -> None:
-            shown = start
-            while True:
-                last = done.wait(0.5)
-                for line in tail.new():
-                    if line["kind"] == "step" and line["step"] > shown:
-                        advance(line["step"] - shown, note_of(line))
-                        shown = line["step"]
-                if last:
-                    return
 
-        thread = threading.Thread(target=follow, name="progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join(5)
+def _follow(tail: Tail, start: int, steps: int, done: threading.Event) -> None:
+    waiting: list[dict[str, Any]] = []
+    while not waiting and not done.wait(LOOK_EVERY_S):
+        waiting = taken_after(tail, start)
+    title = f"train from {start}" if start else "train"
+    with progress(title, steps - start, "steps") as advance:
+        while True:
+            for line in waiting:
+                advance(1, note_of(line))
+                start = line["step"]
+            if done.is_set():
+                return
+            done.wait(LOOK_EVERY_S)
+            waiting = taken_after(tail, start)
+
+
+def taken_after(tail: Tail, step: int) -> list[dict[str, Any]]:
+    """New step lines beyond `step`; after a restart of the workers the log repeats itself."""
+    return [line for line in tail.new() if line["kind"] == "step" and line["step"] > step]
 
 
 def note_of(line: dict[str, Any]) -> str:

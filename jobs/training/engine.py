@@ -6,6 +6,7 @@ Nothing outside this file knows DeepSpeed. It is imported inside `start`, since 
 
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,31 @@ def prepare(config: TrainConfig) -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.|deepspeed\.")
 
 
+def import_deepspeed() -> Any:  # noqa: ANN401 - an untyped module
+    """DeepSpeed, without what it would import and compile for nothing."""
+    if "deepspeed" in sys.modules:
+        return sys.modules["deepspeed"]
+    with without("mlflow"):  # its autotuner's; half of the 13 s of CPU that the import takes
+        import deepspeed  # noqa: PLC0415 - 6 s, workers only
+        import deepspeed.ops  # noqa: PLC0415
+    # the CPU collective op compiles C++ for 75 s on first use and gains nothing at this size
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """Inside this block `import name` fails, unless it was imported before."""
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to block an import
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[name]
+
+
 def rate(config: TrainConfig, step: int) -> float:
     """Learning rate of optimizer step `step`, counted from 0; a pure function of the recipe."""
     if step < config.warmup:
@@ -106,11 +132,7 @@ class Engine:
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
-        import deepspeed  # noqa: PLC0415 - 5 s, workers only
-        import deepspeed.ops  # noqa: PLC0415
-
-        # the CPU collective op compiles C++ for 75 s on first use and gains nothing at this size
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        deepspeed = import_deepspeed()
         self.config = config
         elements = sum(p.numel() for p in model.parameters())
         optimizer = torch.optim.AdamW(

@@ -62,7 +62,6 @@ def train(run: Run) -> None:
         last = run.counters.step >= config.steps
         seams(run, last=last)
         if last:
-            batches.close()
             return
         asked = time.monotonic()
 

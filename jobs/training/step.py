@@ -18,6 +18,7 @@ from jobs.training.config import CaptionMix, TrainConfig
 from model import flow
 from model.conditions import Task, condition, draw_prefix, draw_task, keep_mask
 from model.config import ModelConfig
+from model.flops import forward_flops, token_counts
 from model.geometry import Geometry
 from model.mmdit import Media
 from model.noise import Draw, normal, uniform
@@ -26,6 +27,7 @@ from pipelines.stream import Sample
 
 VARIANTS = ("short", "long", "structured")
 BINS = 4  # of the noise level t, for the curves
+TYPICAL_TEXT = 32  # tokens; text is a small part of a sample's cost
 STREAMS = ("video", "audio")
 Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | None]]
 
@@ -136,8 +138,8 @@ def make_batch(
             **common,
         )
         target = flow.velocity(heard, noise_audio).to(o.device)
-    area = model.patch**2
-    per_sample = T * h * w // area + (geometry.audio_latents if audio else 0)
+    picture_tokens, sound_tokens = token_counts(model, geometry)
+    per_sample = picture_tokens + (sound_tokens if audio else 0)
     return Batch(
         ids=[s.clip_id for s in samples],
         tasks=tasks,
@@ -258,18 +260,12 @@ def bad_ids(found: Losses, batch: Batch) -> list[str]:
 
 
 def sample_cost(model: ModelConfig, rendition: str) -> Callable[[dict[str, Geometry]], float]:
-    """Multiply-adds of one forward pass of one sample, from its bucket's geometry.
-
-    Projections and MLP are linear in the tokens of a tower, attention quadratic; batches of all
-    buckets are given the same sum.
+    """FLOPs of one sample's forward pass, from its bucket's geometry: the stream gives batches of
+    all buckets the same sum.
     """
 
     def cost(renditions: dict[str, Geometry]) -> float:
-        geometry = renditions[rendition]
-        _, T, h, w = geometry.video_shape
-        video, audio = T * h * w // model.patch**2, geometry.audio_latents
-        linear = (8 + 2 * model.mlp_ratio) * model.width**2  # qkv, out, two exchanges, MLP
-        attention = 2 * model.width * (video**2 + audio**2 + 2 * video * audio)
-        return float(linear * (video + audio) + attention)
+        tokens = token_counts(model, renditions[rendition])
+        return float(forward_flops(model, *tokens, TYPICAL_TEXT))
 
     return cost
