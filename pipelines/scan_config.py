@@ -4,12 +4,14 @@ Apart from scan.py, so that a recipe loads without Ray and torch: 19 of 21 s on 
 """
 
 from math import ceil, floor
+from typing import Any
 
 from pydantic import Field
 
 from curation.files import fingerprint
 from curation.film_config import FilmConfig
 from curation.media import Limits
+from curation.records import Reason, Status
 from curation.settings import Settings
 
 VERSION = 1  # raised when the same settings give other rows
@@ -66,3 +68,20 @@ def windows(start: float, end: float, config: WindowConfig) -> list[tuple[float,
         clips.append((place, frames))
         place = ceil((place + frames / config.fps) * 1000 - 1e-6) / 1000
     return clips
+
+
+def outcome(
+    status: Status, reason: Reason | None = None, detail: str | None = None
+) -> dict[str, Any]:
+    """The status columns of a row."""
+    return {"status": status, "reason": reason, "detail": detail}
+
+
+def refused(source: dict[str, Any], reason: Reason, detail: str) -> dict[str, Any]:
+    """The row of a film that failed."""
+    return source | outcome(Status.FAILED, reason, detail) | {"clips": 0}
+
+
+def split_of(source_id: str, val_share: float) -> str:
+    """Train or val: all clips of a film on one side, whatever else is in the data set."""
+    return "val" if int(source_id[:8], 16) / 2**32 < val_share else "train"

@@ -1,0 +1,156 @@
+"""What the scan does on Ray: hash films in tasks, measure them in actors, one a core.
+
+Rows between stages hold paths, ids and scores as JSON text; no frame travels through Ray.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy
+
+from curation.film import measure_film
+from curation.media import MediaReader
+from curation.records import Reason, RejectedError, Status
+from curation.shots import transnet
+from curation.sources import hash_source, local_copy
+from pipelines import cluster
+from pipelines.ledger import Row
+from pipelines.scan_config import ScanConfig, outcome, refused, split_of, windows
+
+DEATHS = 2  # of the worker on one film, before the film is refused
+MOST_BLOCKS = 4_000  # Ray's cost per block matters beyond; below it one film is one block
+LOCAL_ACTORS, MOST_ACTORS = 64, 1_024
+
+
+class Attempts:
+    """Counts how often each film was begun: outside the workers, so that it survives them."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def begin(self, path: str) -> int:
+        """Count one more beginning and return the number so far."""
+        self._counts[path] += 1
+        return self._counts[path]
+
+
+class Measurer:
+    """One actor: a guarded decoder and the shot net, used for film after film."""
+
+    def __init__(self, config: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
+        cv2.setNumThreads(1)
+        self._config = ScanConfig(**config)
+        self._fingerprint = self._config.fingerprint()
+        self._attempts = attempts
+        self._reader = MediaReader(self._config.limits)
+        self._net = transnet()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Measure the films of `batch`; each gives one JSON row whatever happens to it."""
+        return {"film": [json.dumps(self.measure(json.loads(text))) for text in batch["source"]]}
+
+    def measure(self, source: Row) -> Row:
+        """{source: row, clips: rows, scores: rows} of one film; a refusal becomes its row."""
+        if ray.get(self._attempts.begin.remote(source["path"])) > DEATHS:
+            detail = f"its worker died {DEATHS} times; the film was left alone after that"
+            return {"source": refused(source, Reason.DECODER_CRASH, detail)}
+        try:
+            with local_copy(source["path"]) as path:
+                return self._film(source, path)
+        except RejectedError as error:
+            return {"source": refused(source, error.reason, error.detail)}
+        except Exception as error:
+            detail = RejectedError(Reason.INTERNAL, f"{type(error).__name__}: {error}").detail
+            return {"source": refused(source, Reason.INTERNAL, detail)}
+
+    def _film(self, source: Row, path: str) -> Row:
+        config = self._config
+        film = measure_film(
+            self._reader,
+            path,
+            source["source_id"],
+            config,
+            lambda start, end: windows(start, end, config.window),
+            config.window.fps,
+            self._net,
+        )
+        row = source | film.facts | {"clips": len(film.clips)}
+        if not film.clips:
+            need = config.window.frames[0] / config.window.fps
+            detail = f"no shot of {film.facts['seconds']} s holds a window of {need:g} s"
+            return {"source": row | outcome(Status.FILTERED, Reason.TOO_SHORT, detail)}
+        common = {
+            "path": source["path"],
+            "split": split_of(source["source_id"], config.val_share),
+            "fingerprint": self._fingerprint,
+        }
+        clips = [clip | common for clip in film.clips]
+        return {"source": row | outcome(Status.OK), "clips": clips, "scores": film.scores}
+
+
+def hash_all(rows: list[Row]) -> list[Row]:
+    """Source rows with ids, sorted by path; what cannot be read has its refusal already."""
+    quiet_ray_data()
+    items = [{"source": json.dumps(row)} for row in rows]
+    blocks = max(1, min(len(items), 8 * cluster.cpus()))
+    data = ray.data.from_items(items, override_num_blocks=blocks)
+    hashed = data.map_batches(hash_batch, batch_size=16)
+    return sorted((json.loads(r["source"]) for r in hashed.iter_rows()), key=lambda r: r["path"])
+
+
+def hash_batch(batch: dict[str, Any]) -> dict[str, list[str]]:
+    """A Ray task: source rows as JSON text, with `source_id` or a refusal added."""
+    rows = []
+    for text in batch["source"]:
+        row = json.loads(text)
+        try:
+            row |= {"source_id": hash_source(row["path"]), "status": None}
+        except RejectedError as error:
+            row = refused(row, error.reason, error.detail)
+        rows.append(json.dumps(row))
+    return {"source": rows}
+
+
+def measure_all(config: ScanConfig, films: list[Row]) -> Iterator[Row]:
+    """Measured films in the order in which they are done; the largest are begun first."""
+    if not films:
+        return
+    films = sorted(films, key=lambda row: (-row["bytes"], row["path"]))
+    attempts = ray.remote(num_cpus=0)(Attempts).remote()
+    items = [{"source": json.dumps(row)} for row in films]
+    blocks = min(len(items), MOST_BLOCKS)
+    data = ray.data.from_items(items, override_num_blocks=blocks)
+    measured = data.map_batches(
+        Measurer,
+        fn_constructor_args=(config.model_dump(mode="json"), attempts),
+        batch_size=1,
+        num_cpus=1,
+        compute=pool(config.workers, len(films)),
+    )
+    for row in measured.iter_rows():
+        yield json.loads(row["film"])
+
+
+def pool(workers: int, films: int) -> ActorPoolStrategy:
+    """One actor a core: decoding is single-threaded, and more workers beat more threads.
+
+    Locally the pool is fixed. On a cluster it may grow, so that the autoscaler sees the need.
+    """
+    now = max(1, min(films, workers or cluster.cpus()))
+    if cluster.is_local():
+        return ActorPoolStrategy(size=min(now, LOCAL_ACTORS))
+    most = max(now, min(films, workers or MOST_ACTORS))
+    return ActorPoolStrategy(min_size=1, initial_size=now, max_size=most)
+
+
+def quiet_ray_data() -> None:
+    """Our own lines are the output; a failing block is our bug and ends the run (never dropped)."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.max_errored_blocks = 0
