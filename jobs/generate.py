@@ -1,0 +1,166 @@
+"""Make clips with picture and sound from a checkpoint: `<out>/clips/*.mp4`, each with a json.
+
+`reelmill generate recipe.yaml` makes `generate.count` clips; those that are there already stay.
+`reelmill generate recipe.yaml clip.json` makes that clip again and says whether the bytes are the
+same. `--generate.image` starts from a picture, `--generate.clip` goes on where a film ends.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from curation.files import sha256_file, write_json
+from curation.progress import progress, say
+from jobs.cli import DONE, FAILED, main_verb
+from jobs.clip_request import ClipRequest, first_frames, read_request, requests
+from jobs.clips import Decoders, Sampling, Scene, decode, encode_frames, sample
+from jobs.config import Recipe, RecipeError, code_version
+from jobs.training import checkpoint
+from jobs.training.samples import load_decoders
+from model.config import ModelConfig
+from model.guidance import Guidance
+from model.mmdit import MMDiT
+from model.noise import Draw
+from model.text import TextEncoder, load_text_encoder
+from pipelines.contract import find_set
+from pipelines.stream import Reader
+
+SECTIONS = ("generate",)
+PROMPTS_FROM = 64  # held-out clips looked at for captions
+
+
+class Maker:
+    """A loaded checkpoint with its text encoder and autoencoders."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        found = checkpoint.read_weights(folder)
+        self.folder, self.card = folder, found.card
+        self.weights = sha256_file(folder / "ema.safetensors")
+        self.decoders: Decoders = load_decoders(found.card)
+        self.text: TextEncoder = load_text_encoder(found.card["text"]["encoder"])
+        if self.text.fingerprint != found.card["text"]["fingerprint"]:
+            raise RecipeError(
+                f"the text encoder {found.card['text']['encoder']!r} here is not the one that "
+                f"{folder} was trained with"
+            )
+        self.device = torch.device(device)
+        model = MMDiT(ModelConfig(**found.card["model"]))
+        model.load_state_dict(found.tensors)
+        self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
+
+    def make(self, request: ClipRequest, path: Path) -> None:
+        """Write the film of `request`. A pure function of it, the weights and the code."""
+        torch.set_num_threads(request.threads)  # how sums are split decides their last bits
+        geometry = request.geometry(self.card)
+        frames = first_frames(request)
+        known = None if frames is None else encode_frames(self.decoders.video, frames)
+        scene = Scene(
+            geometry, self.text.encode([request.prompt])[0], Draw(request.seed, "clip", 0), known
+        )
+        guidance = Guidance(request.guidance_video, request.guidance_audio)
+        sampling = Sampling(request.steps, guidance, request.shift)
+        black = self.decoders.black(geometry).to(self.device)
+        picture, sound = sample(self.model, scene, black, sampling)
+        decode(self.decoders, picture.cpu(), sound.cpu(), geometry).write(path)
+
+
+def run(recipe: Recipe, words: list[str]) -> int:
+    """Make the clips; 1 when a clip.json gives other bytes than it did."""
+    if len(words) > 1:
+        raise RecipeError("generate takes one clip.json at most")
+    config = recipe.generate
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("generate.device is cuda and there is no GPU here; use cpu")
+    try:
+        maker = Maker(find_checkpoint(recipe), config.device)
+    except RecipeError:
+        raise
+    except ValueError as error:  # a damaged checkpoint, other autoencoders
+        raise RecipeError(str(error)) from error
+    if words:
+        return again(maker, Path(words[0]), recipe.out / "clips")
+    threads = config.threads or torch.get_num_threads()
+    prompts = list(config.prompts) or held_out_captions(recipe, config.count)
+    wanted = requests(config, prompts, maker.card, maker.weights, threads)
+    return make_all(maker, wanted, recipe.out / "clips")
+
+
+def make_all(maker: Maker, wanted: list[ClipRequest], folder: Path) -> int:
+    """Make the clips that are not there yet."""
+    missing = [r for r in wanted if not (folder / f"{r.name}.json").is_file()]
+    with progress("generate", len(missing), "clips") as advance:
+        for request in missing:
+            path = folder / f"{request.name}.mp4"
+            maker.make(request, path)
+            write_json(path.with_suffix(".json"), describe(maker, request, path))
+            advance(1, path.name)
+    say(f"{len(wanted)} clips in {folder}, {len(missing)} of them new")
+    return DONE
+
+
+def describe(maker: Maker, request: ClipRequest, path: Path) -> dict[str, Any]:
+    """What stands beside a film: the request that makes it again, and where it came from."""
+    return {
+        "prompt": request.prompt,
+        "seed": request.seed,
+        "request": request.model_dump(mode="json"),
+        "sha256": sha256_file(path),
+        "checkpoint": str(maker.folder),
+        "step": maker.card["step"],
+        "data": maker.card["data"],
+        "code": code_version(),
+        "torch": torch.__version__,
+    }
+
+
+def again(maker: Maker, card: Path, folder: Path) -> int:
+    """Make the clip of a clip.json once more, beside the others, and compare."""
+    request, before = read_request(card)
+    if request.weights != maker.weights:
+        raise RecipeError(
+            f"{card} was made with other weights than {maker.folder}; give its checkpoint with "
+            "--generate.checkpoint"
+        )
+    path = folder / f"{request.name}.mp4"
+    maker.make(request, path)
+    write_json(path.with_suffix(".json"), describe(maker, request, path))
+    if sha256_file(path) != before:
+        say(f"{path} is not the film of {card}: other code, libraries or processor")
+        return FAILED
+    say(f"{path}: the same bytes")
+    return DONE
+
+
+def find_checkpoint(recipe: Recipe) -> Path:
+    """The step folder to use. Raises RecipeError."""
+    given = recipe.generate.checkpoint or recipe.out / "checkpoints"
+    if checkpoint.STEP_FOLDER.fullmatch(given.name):
+        return given.resolve()
+    found = checkpoint.newest(given)
+    if found is None:
+        raise RecipeError(
+            f"there is no checkpoint in {given}; run train, or give generate.checkpoint"
+        )
+    return found.resolve()
+
+
+def held_out_captions(recipe: Recipe, count: int) -> list[str]:
+    """Short captions of held-out clips, for recipes without a prompt. Raises RecipeError."""
+    try:
+        reader = Reader(find_set(recipe.data))
+    except ValueError as error:
+        raise RecipeError(f"generate.prompt is empty and {error}") from error
+    splits = reader.columns["split"].to_pylist()
+    rows = [row for row, split in enumerate(splits) if split == "val"] or range(len(splits))
+    infos = [reader.sample(row).info for row in list(rows)[:PROMPTS_FROM]]
+    reader.close()
+    captions = [info.get("captions", {}).get("short", "") for info in infos]
+    found = list(dict.fromkeys(caption for caption in captions if caption.strip()))[:count]
+    if not found:
+        raise RecipeError("the shard set has no captions; give generate.prompt")
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main_verb("generate"))
