@@ -26,7 +26,8 @@ class ModelConfig:
     text_cross_audio: bool = True  # text cross-attention in the audio tower too (paper: ambiguous)
     clock: str = "seconds"  # or "paper": token index, audio times 21/218
     rope_split: tuple[int, int, int] = (16, 56, 56)  # share of the head for time, rows, columns
-    rope_base: float = 10_000.0
+    rope_base: float = 10_000.0  # slowest frequency is 1/base of the fastest
+    rope_time: float = 1.0  # fastest frequency on the time axis, radians a quarter second
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rope_split", tuple(self.rope_split))  # lists after JSON
@@ -44,6 +45,10 @@ class ModelConfig:
             raise ValueError(f"clock={self.clock!r} must be one of {', '.join(CLOCKS)}")
         if len(self.rope_split) != 3 or min(self.rope_split) < 1:
             raise ValueError(f"rope_split={self.rope_split} must be three positive numbers")
+        if self.rope_base <= 1 or self.rope_time <= 0:
+            raise ValueError(
+                f"rope_base={self.rope_base} must be above 1, rope_time={self.rope_time} above 0"
+            )
         if min(self.video_channels, self.audio_channels, self.text_dim, self.patch) < 1:
             raise ValueError("video_channels, audio_channels, text_dim and patch must be positive")
 
@@ -58,7 +63,9 @@ class ModelConfig:
 
 
 SIZES = {
-    "tiny": ModelConfig(width=128, heads=2, dual=1, single=3, mlp_ratio=3, rope_base=100.0),
+    "tiny": ModelConfig(
+        width=96, heads=2, dual=1, single=2, mlp_ratio=3, rope_base=100.0, rope_time=3.0
+    ),
     "test": ModelConfig(width=128, heads=2, dual=2, single=4),
     "0.2b": ModelConfig(width=512, heads=4, dual=4, single=8),
     "1b": ModelConfig(width=1024, heads=8, dual=6, single=12),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from model.mmdit import Media
+from model.tower import Media
 
 Velocity = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | None]]
 

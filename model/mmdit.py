@@ -5,98 +5,21 @@ self-attention of media and text, text cross-attention, audio reads video, video
 just updated, MLP. Every path beyond plain attention starts at zero.
 
 Letters: B batch, C latent channels, T video latents, h w latent rows and columns, p patch,
-L audio latents, K media tokens, N text tokens, E text channels, W width.
+L audio latents.
 """
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from torch import Tensor, nn
-from torch.nn import functional
 
-from model.attention import CrossAttention, HeadNorm, attend, text_bias
+from model.attention import CrossAttention, HeadNorm
 from model.config import ModelConfig
-from model.rope import Rotation, positions, rotate, time_rotation, video_rotation
-from model.stream import Modulation, Stream, modulate
-
-T_CHANNELS = 128  # of the sinusoidal code of t
-T_SCALE = 1000.0
-
-
-@dataclass(frozen=True)
-class Media:
-    """One modality as the model sees it; a batch shares its geometry.
-
-    Text rows whose mask is all False count as "no text": the tower's learned null token stands in.
-    """
-
-    latent: Tensor  # noisy: [B,C,T,h,w] or [B,C,L]
-    times: Tensor  # centre of each latent in seconds, [T] or [L]
-    t: Tensor  # [B], 1 is data
-    text: Tensor  # [B,N,E]
-    text_mask: Tensor  # [B,N] bool, True at real tokens
-    condition: Tensor | None = None  # video only: [B,C,T,h,w], black where nothing is known
-    mask: Tensor | None = None  # video only: [B,1,T,h,w], 1 = keep
-
-
-@dataclass(frozen=True)
-class State:
-    """A tower's tokens inside the network and what stays fixed over its depth."""
-
-    media: Tensor  # [B,K,W]
-    text: Tensor  # [B,N,W]
-    vector: Tensor  # [B,W] from t and pooled text, activated
-    rotation: Rotation  # [K+N,D], text not rotated
-    rotation_time: Rotation  # [K,D], by time alone, for the exchange
-    bias: Tensor  # [B,1,1,K+N]
-
-    @property
-    def tokens(self) -> int:
-        """K."""
-        return self.media.shape[1]
-
-
-class TowerBlock(nn.Module):
-    """One tower's part of a block; dual-stream, or single-stream when `text_stream` is None."""
-
-    def __init__(self, config: ModelConfig, dual: bool, text_cross: bool) -> None:
-        super().__init__()
-        self.stream = Stream(config)
-        self.text_stream = Stream(config) if dual else None
-        self.reads_text = CrossAttention(config.width, config.heads) if text_cross else None
-
-    def parts(self, state: State) -> list[tuple[Stream, Tensor, Modulation]]:
-        """(stream, tokens, modulation) of each separately processed token list."""
-        if self.text_stream is None:
-            both = torch.cat([state.media, state.text], dim=1)
-            return [(self.stream, both, self.stream.modulations(state.vector))]
-        return [
-            (self.stream, state.media, self.stream.modulations(state.vector)),
-            (self.text_stream, state.text, self.text_stream.modulations(state.vector)),
-        ]
-
-    def attention(self, state: State) -> State:
-        """Joint self-attention of media and text, then text cross-attention."""
-        parts = self.parts(state)
-        heads = [stream.pre_attention(x, by) for stream, x, by in parts]
-        query, key, value = (torch.cat(each, dim=2) for each in zip(*heads, strict=True))
-        query, key = rotate(query, state.rotation), rotate(key, state.rotation)
-        attended = attend(query, key, value, state.bias)  # [B,K+N,W]
-        pieces = attended.split([x.shape[1] for _, x, _ in parts], dim=1)
-        done = [s.post_attention(x, a, by) for (s, x, by), a in zip(parts, pieces, strict=True)]
-        media, text = torch.cat(done, dim=1).split([state.tokens, state.text.shape[1]], dim=1)
-        if self.reads_text is not None:
-            media = media + self.reads_text(media, text, bias=state.bias[..., state.tokens :])
-        return replace(state, media=media, text=text)
-
-    def mlp(self, state: State) -> State:
-        """The MLP of each token list."""
-        done = [stream.mlp(x, by) for stream, x, by in self.parts(state)]
-        media, text = torch.cat(done, dim=1).split([state.tokens, state.text.shape[1]], dim=1)
-        return replace(state, media=media, text=text)
+from model.rope import positions, time_rotation, video_rotation
+from model.stream import Stream
+from model.tower import Media, State, Tower, TowerBlock
 
 
 class Block(nn.Module):
@@ -113,14 +36,16 @@ class Block(nn.Module):
         self, video: State | None, audio: State | None
     ) -> tuple[State | None, State | None]:
         """Attention, exchange (audio first; video reads the updated audio), MLP."""
-        video = self.video.attention(video) if video else None
-        audio = self.audio.attention(audio) if audio else None
+        video_by = self.video.modulations(video) if video else []
+        audio_by = self.audio.modulations(audio) if audio else []
+        video = self.video.attention(video, video_by) if video else None
+        audio = self.audio.attention(audio, audio_by) if audio else None
         if video and audio:
             audio = reads(self.audio_reads_video, audio, video)
             video = reads(self.video_reads_audio, video, audio)
         return (
-            self.video.mlp(video) if video else None,
-            self.audio.mlp(audio) if audio else None,
+            self.video.mlp(video, video_by) if video else None,
+            self.audio.mlp(audio, audio_by) if audio else None,
         )
 
 
@@ -128,51 +53,6 @@ def reads(attention: CrossAttention, reader: State, source: State) -> State:
     """The reader's media tokens read the source's, both rotated by time alone."""
     rotations = reader.rotation_time, source.rotation_time
     return replace(reader, media=reader.media + attention(reader.media, source.media, rotations))
-
-
-class Tower(nn.Module):
-    """The entry and exit of one modality: embeddings, conditioning vector, output head."""
-
-    def __init__(self, config: ModelConfig, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        width = config.width
-        self.media_in = nn.Linear(channels_in, width)
-        self.text_in = nn.Linear(config.text_dim, width)
-        self.null_text = nn.Parameter(torch.empty(width))
-        self.t_in = nn.Sequential(nn.Linear(T_CHANNELS, width), nn.SiLU(), nn.Linear(width, width))
-        self.pooled_in = nn.Linear(width, width)
-        self.head_modulation = nn.Linear(width, 2 * width)
-        self.head = nn.Linear(width, channels_out)
-
-    def embed(
-        self, media: Media, tokens: Tensor, rotation: Rotation, rotation_time: Rotation
-    ) -> State:
-        """Tokens [B,K,channels] and text as the first state."""
-        text, mask = self.embed_text(media.text, media.text_mask)
-        pooled = reduce(text * mask[..., None], "b n w -> b w", "sum") / mask.sum(1, keepdim=True)
-        code = sinusoids(media.t).to(tokens.dtype)
-        return State(
-            media=self.media_in(tokens),
-            text=text,
-            vector=functional.silu(self.t_in(code) + self.pooled_in(pooled)),
-            rotation=rotation.pad(text.shape[1]),
-            rotation_time=rotation_time,
-            bias=text_bias(mask, tokens.shape[1], tokens.dtype),
-        )
-
-    def embed_text(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Text tokens [B,N,W] and mask [B,N], with the null token in rows that have no text."""
-        if text.shape[1] == 0:
-            text, mask = functional.pad(text, (0, 0, 0, 1)), functional.pad(mask, (0, 1))
-        empty = ~mask.any(dim=1, keepdim=True)  # [B,1]
-        first = functional.pad(empty, (0, text.shape[1] - 1))  # [B,N]
-        embedded = torch.where(first[..., None], self.null_text, self.text_in(text))
-        return embedded, mask | first
-
-    def output(self, state: State) -> Tensor:
-        """Velocity of each media token, [B,K,channels]."""
-        shift, scale = self.head_modulation(state.vector)[:, None].chunk(2, dim=-1)
-        return self.head(modulate(state.media, shift, scale))
 
 
 class MMDiT(nn.Module):
@@ -216,7 +96,7 @@ class MMDiT(nn.Module):
         stacked = torch.cat([video.latent, video.condition, video.mask], dim=1)  # [B,2C+1,T,h,w]
         tokens = rearrange(stacked, "b c t (h p) (w q) -> b (t h w) (c p q)", p=c.patch, q=c.patch)
         rows, cols = h // c.patch, w // c.patch
-        where = positions(video.times, c.clock, audio=False)
+        where = c.rope_time * positions(video.times, c.clock, audio=False)
         return self.video.embed(
             video,
             tokens,
@@ -227,7 +107,7 @@ class MMDiT(nn.Module):
     def embed_audio(self, audio: Media) -> State:
         """One token a latent."""
         c = self.config
-        where = positions(audio.times, c.clock, audio=True)
+        where = c.rope_time * positions(audio.times, c.clock, audio=True)
         turn = time_rotation(where, c.head_dim, c.rope_base)
         return self.audio.embed(audio, rearrange(audio.latent, "b c l -> b l c"), turn, turn)
 
@@ -238,13 +118,6 @@ class MMDiT(nn.Module):
         return rearrange(
             tokens, "b (t h w) (c p q) -> b c t (h p) (w q)", t=T, h=h // p, w=w // p, p=p, q=p
         )
-
-
-def sinusoids(t: Tensor) -> Tensor:
-    """Code [B, T_CHANNELS] of t in 0..1."""
-    steps = torch.arange(T_CHANNELS // 2, device=t.device) / (T_CHANNELS // 2)
-    angle = t.float()[:, None] * T_SCALE * torch.exp(-math.log(10_000) * steps)
-    return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
 def initialise(model: MMDiT) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.flow import interpolate, shift_times
 from model.guidance import Velocity
-from model.mmdit import Media
+from model.tower import Media
 
 
 def grid(steps: int, shift: float = 1.0) -> list[float]:

@@ -1,0 +1,83 @@
+"""Forward FLOPs by formula: the cost that the training stream packs batches by.
+
+A multiply-add counts two. Norms, rotations and activations are left out, as they are by
+torch.utils.flop_counter, which the formula is tested against.
+
+Letters: video, audio, text are token counts of one sample.
+"""
+
+from model.config import ModelConfig
+from model.geometry import Geometry
+from model.tower import T_CHANNELS
+
+BACKWARD = 2  # a backward pass costs two forward passes
+
+
+def linear(tokens: int, channels_in: int, channels_out: int) -> int:
+    """A projection of `tokens`."""
+    return 2 * tokens * channels_in * channels_out
+
+
+def attention(queries: int, keys: int, width: int) -> int:
+    """Scores and weighted sum."""
+    return 4 * queries * keys * width
+
+
+def cross_attention(queries: int, keys: int, width: int) -> int:
+    """A CrossAttention with its projections."""
+    projections = 2 * linear(queries, width, width) + linear(keys, width, 2 * width)
+    return projections + attention(queries, keys, width)
+
+
+def tower_block(config: ModelConfig, media: int, text: int, dual: bool, text_cross: bool) -> int:
+    """One tower's part of a block, exchange excluded."""
+    width, tokens = config.width, media + text
+    modulation = linear(2 if dual else 1, width, 6 * width)
+    projections = linear(tokens, width, 4 * width)
+    mlp = 2 * linear(tokens, width, config.mlp_ratio * width)
+    cross = cross_attention(media, text, width) if text_cross else 0
+    return modulation + projections + attention(tokens, tokens, width) + mlp + cross
+
+
+def tower_ends(config: ModelConfig, media: int, text: int, channels: tuple[int, int]) -> int:
+    """Embeddings, conditioning vector and head."""
+    width = config.width
+    vector = linear(1, T_CHANNELS, width) + linear(1, width, 4 * width)
+    tokens = linear(media, channels[0], width) + linear(media, width, channels[1])
+    return vector + tokens + linear(text, config.text_dim, width)
+
+
+def forward_flops(config: ModelConfig, video: int, audio: int, text: int) -> int:
+    """FLOPs of one sample's forward pass; 0 video or audio tokens skip that tower."""
+    text = max(text, 1)  # the null token
+    kinds = [True] * config.dual + [False] * config.single
+    area = config.patch**2
+    total = 0
+    if video:
+        total += sum(tower_block(config, video, text, kind, text_cross=True) for kind in kinds)
+        ends = (2 * config.video_channels + 1) * area, config.video_channels * area
+        total += tower_ends(config, video, text, ends)
+    if audio:
+        cross = config.text_cross_audio
+        total += sum(tower_block(config, audio, text, kind, text_cross=cross) for kind in kinds)
+        total += tower_ends(config, audio, text, (config.audio_channels, config.audio_channels))
+    if video and audio:
+        exchange = cross_attention(audio, video, config.width)
+        exchange += cross_attention(video, audio, config.width)
+        total += len(kinds) * exchange
+    return total
+
+
+def token_counts(config: ModelConfig, geometry: Geometry) -> tuple[int, int]:
+    """Video and audio tokens of one clip."""
+    _, T, h, w = geometry.video_shape
+    return T * (h // config.patch) * (w // config.patch), geometry.audio_latents
+
+
+def step_flops(
+    config: ModelConfig, geometry: Geometry, text_tokens: int, has_audio: bool = True
+) -> int:
+    """FLOPs of one sample's forward and backward pass."""
+    video, audio = token_counts(config, geometry)
+    forward = forward_flops(config, video, audio if has_audio else 0, text_tokens)
+    return (1 + BACKWARD) * forward

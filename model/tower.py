@@ -1,0 +1,164 @@
+"""One tower: what a modality is, its tokens inside the network, its ends and its part of a block.
+
+Letters: B batch, C latent channels, T video latents, h w latent rows and columns, L audio latents,
+K media tokens, N text tokens, E text channels, W width, D head size.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from einops import reduce
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.attention import CrossAttention, attend, text_bias
+from model.config import ModelConfig
+from model.rope import Rotation, rotate
+from model.stream import Modulation, Stream, modulate
+
+T_CHANNELS = 128  # of the sinusoidal code of t
+T_SCALE = 1000.0
+
+
+@dataclass(frozen=True)
+class Media:
+    """One modality as the model sees it; a batch shares its geometry.
+
+    Text rows whose mask is all False count as "no text": the tower's learned null token stands in.
+    """
+
+    latent: Tensor  # noisy: [B,C,T,h,w] or [B,C,L]
+    times: Tensor  # centre of each latent in seconds, [T] or [L]
+    t: Tensor  # [B], 1 is data
+    text: Tensor  # [B,N,E]
+    text_mask: Tensor  # [B,N] bool, True at real tokens
+    condition: Tensor | None = None  # video only: [B,C,T,h,w], black where nothing is known
+    mask: Tensor | None = None  # video only: [B,1,T,h,w], 1 = keep
+
+
+@dataclass(frozen=True)
+class State:
+    """A tower's tokens inside the network and what stays fixed over its depth."""
+
+    media: Tensor  # [B,K,W]
+    text: Tensor  # [B,N,W]
+    vector: Tensor  # [B,W] from t and pooled text, activated
+    rotation: Rotation  # [K+N,D], text not rotated
+    rotation_time: Rotation  # [K,D], by time alone, for the exchange
+    bias: Tensor  # [B,1,1,K+N]
+
+    @property
+    def tokens(self) -> int:
+        """K."""
+        return self.media.shape[1]
+
+    def with_lists(self, lists: list[Tensor]) -> "State":
+        """Replace the tokens: media and text apart, or concatenated."""
+        if len(lists) == 1:
+            lists = list(lists[0].split([self.tokens, self.text.shape[1]], dim=1))
+        return replace(self, media=lists[0], text=lists[1])
+
+
+class TowerBlock(nn.Module):
+    """One tower's part of a block; dual-stream, or single-stream when `text_stream` is None."""
+
+    def __init__(self, config: ModelConfig, dual: bool, text_cross: bool) -> None:
+        super().__init__()
+        self.stream = Stream(config)
+        self.text_stream = Stream(config) if dual else None
+        self.reads_text = CrossAttention(config.width, config.heads) if text_cross else None
+
+    @property
+    def streams(self) -> list[Stream]:
+        """Media and text stream, or the one they share."""
+        return [self.stream] if self.text_stream is None else [self.stream, self.text_stream]
+
+    def modulations(self, state: State) -> list[Modulation]:
+        """One for each stream."""
+        return [stream.modulations(state.vector) for stream in self.streams]
+
+    def token_lists(self, state: State) -> list[Tensor]:
+        """One for each stream."""
+        if self.text_stream is None:
+            return [torch.cat([state.media, state.text], dim=1)]
+        return [state.media, state.text]
+
+    def attention(self, state: State, by: list[Modulation]) -> State:
+        """Joint self-attention of media and text, then text cross-attention."""
+        lists = self.token_lists(state)
+        heads = [s.pre_attention(x, m) for s, x, m in zip(self.streams, lists, by, strict=True)]
+        query, key, value = (torch.cat(each, dim=2) for each in zip(*heads, strict=True))
+        query, key = rotate(query, state.rotation), rotate(key, state.rotation)
+        attended = attend(query, key, value, state.bias)  # [B,K+N,W]
+        pieces = attended.split([x.shape[1] for x in lists], dim=1)
+        state = state.with_lists(
+            [
+                s.post_attention(x, a, m)
+                for s, x, a, m in zip(self.streams, lists, pieces, by, strict=True)
+            ]
+        )
+        if self.reads_text is None:
+            return state
+        text_bias = state.bias[..., state.tokens :]
+        read = self.reads_text(state.media, state.text, bias=text_bias)
+        return replace(state, media=state.media + read)
+
+    def mlp(self, state: State, by: list[Modulation]) -> State:
+        """The MLP of each token list."""
+        lists = self.token_lists(state)
+        return state.with_lists(
+            [s.mlp(x, m) for s, x, m in zip(self.streams, lists, by, strict=True)]
+        )
+
+
+class Tower(nn.Module):
+    """The entry and exit of one modality: embeddings, conditioning vector, output head."""
+
+    def __init__(self, config: ModelConfig, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        width = config.width
+        self.media_in = nn.Linear(channels_in, width)
+        self.text_in = nn.Linear(config.text_dim, width)
+        self.null_text = nn.Parameter(torch.empty(width))
+        self.t_in = nn.Sequential(nn.Linear(T_CHANNELS, width), nn.SiLU(), nn.Linear(width, width))
+        self.pooled_in = nn.Linear(width, width)
+        self.head_modulation = nn.Linear(width, 2 * width)
+        self.head = nn.Linear(width, channels_out)
+
+    def embed(
+        self, media: Media, tokens: Tensor, rotation: Rotation, rotation_time: Rotation
+    ) -> State:
+        """Tokens [B,K,channels] and text as the first state."""
+        text, mask = self.embed_text(media.text, media.text_mask)
+        pooled = reduce(text * mask[..., None], "b n w -> b w", "sum") / mask.sum(1, keepdim=True)
+        code = sinusoids(media.t).to(tokens.dtype)
+        return State(
+            media=self.media_in(tokens),
+            text=text,
+            vector=functional.silu(self.t_in(code) + self.pooled_in(pooled)),
+            rotation=rotation.pad(text.shape[1]),
+            rotation_time=rotation_time,
+            bias=text_bias(mask, tokens.shape[1], tokens.dtype),
+        )
+
+    def embed_text(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Text tokens [B,N,W] and mask [B,N], with the null token in rows that have no text."""
+        if text.shape[1] == 0:
+            text, mask = functional.pad(text, (0, 0, 0, 1)), functional.pad(mask, (0, 1))
+        empty = ~mask.any(dim=1, keepdim=True)  # [B,1]
+        first = functional.pad(empty, (0, text.shape[1] - 1))  # [B,N]
+        embedded = torch.where(first[..., None], self.null_text, self.text_in(text))
+        return embedded, mask | first
+
+    def output(self, state: State) -> Tensor:
+        """Velocity of each media token, [B,K,channels]."""
+        shift, scale = self.head_modulation(state.vector)[:, None].chunk(2, dim=-1)
+        return self.head(modulate(state.media, shift, scale))
+
+
+def sinusoids(t: Tensor) -> Tensor:
+    """Code [B, T_CHANNELS] of t in 0..1."""
+    steps = torch.arange(T_CHANNELS // 2, device=t.device) / (T_CHANNELS // 2)
+    angle = t.float()[:, None] * T_SCALE * torch.exp(-math.log(10_000) * steps)
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
