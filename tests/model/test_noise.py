@@ -12,6 +12,9 @@ def batch(clips: list[str]) -> list[Draw]:
     return [Draw(seed=3, clip_id=clip, visit=1) for clip in clips]
 
 
+GOLDEN_T, GOLDEN_EPS = 0.13374065154634207, [0.2554522454738617, 0.7554932236671448]
+
+
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_world_size_changes_no_draw(world):
     """Catches noise drawn from a rank's own state: another world size would train another run."""
@@ -39,8 +42,8 @@ def test_every_part_of_the_key_counts():
 
 def test_draws_repeat_bit_for_bit():
     """Catches a platform- or process-salted hash: these bits are part of every checkpoint."""
-    assert Draw(0, "clip", 0).uniform("t") == Draw(0, "clip", 0).uniform("t")
-    assert Draw(0, "clip", 0).generator("t").initial_seed() == 1637060029043009683
+    assert Draw(0, "clip", 0).uniform("t") == GOLDEN_T
+    assert Draw(0, "clip", 0).normal("eps", (2,)).tolist() == GOLDEN_EPS
 
 
 def test_draws_have_their_distributions():
