@@ -46,16 +46,16 @@ class Facts:
 def gather(recipe: Recipe) -> Facts:
     """Read what there is of the recipe's run."""
     ledger = Ledger(recipe.data.ledger)
-    scan = newest(recipe.data.ledger / "scores", "scan@")
-    sources = [r for r in ledger.rows("sources") if not scan or r["fingerprint"] == scan]
-    clips = scored_clips(ledger, scan) if scan else []
-    captions = newest(recipe.data.ledger / "scores", "caption@")
-    told = {r["clip_id"]: r for r in ledger.rows(f"scores/caption@{captions}")} if captions else {}
+    scan = recipe.scan.fingerprint()
+    sources = [row for row in ledger.rows("sources") if row["fingerprint"] == scan]
+    clips = scored_clips(ledger, scan)
+    captions = ledger.rows(f"scores/caption@{recipe.caption.fingerprint()}")
+    told = {row["clip_id"]: row for row in captions}
     decision = judge(recipe.policy, clips) if clips else None
     verdicts = verdict_table(ledger, recipe.policy, scan)
     for clip in clips:
         clip |= {"caption": told.get(clip["clip_id"]), "verdict": verdicts.get(clip["clip_id"])}
-    made = newest(recipe.data.ledger / "artefacts", "")
+    made = newest(recipe.data.ledger / "artefacts")
     artefacts = {r["clip_id"]: r for r in ledger.rows(f"artefacts/{made}")} if made else {}
     return Facts(
         recipe=recipe,
@@ -69,12 +69,10 @@ def gather(recipe: Recipe) -> Facts:
     )
 
 
-def newest(folder: Path, prefix: str) -> str:
-    """The fingerprint of the table that was written last, or ''."""
-    tables = [path for path in folder.glob(f"{prefix}*") if path.is_dir()]
-    if not tables:
-        return ""
-    return max(tables, key=lambda path: path.stat().st_mtime_ns).name.removeprefix(prefix)
+def newest(folder: Path) -> str:
+    """The name of the table that was written last, or ''."""
+    tables = [path for path in folder.glob("*") if path.is_dir()]
+    return max(tables, key=lambda path: path.stat().st_mtime_ns).name if tables else ""
 
 
 def verdict_table(ledger: Ledger, policy: Policy, scan: str) -> dict[str, Row]:

@@ -36,6 +36,7 @@ PAYLOADS = [
     "&lt;script&gt;",
     "]]><x:script xmlns:x='http://www.w3.org/1999/xhtml'>alert(1)</x:script>",
 ]
+RULES = [{"score": "frozen_share", "max": 0.6}, {"score": "silence_share", "max": 0.95}]
 PLAIN = "a red ball falls and bounces"
 
 
@@ -61,13 +62,15 @@ class Page(HTMLParser):
 
 def build(out: Path, text: str = PLAIN, films: int = 6) -> Recipe:
     """A small run: real films, a ledger with kept, dropped and refused, a log, generated clips."""
-    recipe = make_recipe({"name": "trial", "out": str(out)}, "test")
+    values = {"name": "trial", "out": str(out), "policy": {"rules": RULES}}
+    recipe = make_recipe(values, "test")
     paths = write_films(WorldConfig(films=films), out / "films")
     ledger = Ledger(recipe.data.ledger)
+    scan, told = recipe.scan.fingerprint(), recipe.caption.fingerprint()
     clips, scores, captions, sources = [], [], [], []
     for index, path in enumerate(paths):
         clip_id = f"{index:016x}-0-2125"
-        shared = {"source_id": f"{index:016x}", "path": str(path), "fingerprint": "f"}
+        shared = {"source_id": f"{index:016x}", "path": str(path), "fingerprint": scan}
         sources.append(shared | {"status": "ok", "clips": 1, "bytes": 1})
         span = {"start_s": 0.0, "end_s": 2.125, "frames": 17, "fps": 8.0, "width": 64, "height": 64}
         facts = {"has_audio": True, "drift_ms": 0.0, "shot": 0, "split": "train"}
@@ -81,14 +84,14 @@ def build(out: Path, text: str = PLAIN, films: int = 6) -> Recipe:
             {"clip_id": clip_id, "short": text, "long": text, "structured": text}
             | {"provenance": text}
         )
-    refused = {"source_id": None, "status": "failed", "clips": 0, "bytes": 0, "fingerprint": "f"}
+    refused = {"source_id": None, "status": "failed", "clips": 0, "bytes": 0, "fingerprint": scan}
     name = text.replace("/", "_")
     sources.append(refused | {"path": f"/films/{name}", "reason": "corrupt", "detail": text})
     ledger.append("sources", sources)
     ledger.append("clips", clips)
-    ledger.append("scores/scan@f", scores)
-    ledger.append("scores/caption@c", captions)
-    decide(recipe.policy, ledger, "f")
+    ledger.append(f"scores/scan@{scan}", scores)
+    ledger.append(f"scores/caption@{told}", captions)
+    decide(recipe.policy, ledger, scan)
     lines = [
         {"kind": "step", "step": k, "time": float(k), "loss": 2.0 / (1 + k / 20), "loss/video": 1.0,
          "loss/audio": 1.0, "task/text_to_av/video": 1.0, "level/0/video": 1.5}
