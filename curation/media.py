@@ -147,7 +147,7 @@ class MediaReader:
         """
         if short_side is not None and size is not None:
             raise ValueError("give short_side or size, not both")
-        if min((short_side or 1), *(size or (1,))) < 1:
+        if min(1 if short_side is None else short_side, *(size or (1,))) < 1:
             raise ValueError(f"short_side={short_side} and size={size} must be positive")
         _check_span(start, end)
         asked = None if times is None else np.asarray(times, np.float64)

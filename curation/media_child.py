@@ -173,6 +173,8 @@ def serve(link: socket.socket) -> None:
         try:
             film, reply = answer(film, request, descriptors)
         except RejectedError as error:
+            if error.reason == Reason.CORRUPT and media_index.too_large():
+                error = RejectedError(Reason.TOO_MANY_PIXELS, error.detail)
             reply = {"reason": error.reason, "detail": error.detail}
         except MemoryError:
             reply = {"reason": Reason.MEMORY_LIMIT, "detail": request["do"]}

@@ -6,6 +6,7 @@ there is no picture).
 """
 
 import os
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -57,7 +58,7 @@ class Clock:
     stamps: np.ndarray  # int64 [N], the same in ticks of the video stream
     keys: np.ndarray  # int64 [K, 2], (pts, dts) of the keyframes
     tick: float  # seconds a tick
-    plain: bool  # no packet hidden by an edit list, no negative time: any decoder gets it right
+    plain: bool  # nothing hidden by edit lists, no negative time, no open group: right anywhere
     counted: bool  # times are missing from packets: frames are known by their order alone
     end: float  # last moment of picture or sound
 
@@ -71,13 +72,13 @@ def open_container(descriptor: int, container: str, limits: dict[str, Any]) -> A
             metadata_errors="replace",
             options={
                 "protocol_whitelist": "file",
-                "max_streams": str(limits["streams"]),
+                # One more than allowed is enough to be refused; the others are never set up.
+                "max_streams": str(limits["streams"] + 1),
                 "max_pixels": str(limits["frame_pixels"]),
             },
         )
     except av.error.FFmpegError as error:
-        words = last_words()
-        if "max_streams" in words:
+        if "max_streams" in last_words():
             raise RejectedError(Reason.TOO_MANY_STREAMS, f"more than {limits['streams']}") from None
         raise RejectedError(Reason.CORRUPT, f"does not open: {error.strerror}") from None
 
@@ -91,7 +92,13 @@ def check_quiet(since: int, doing: str) -> None:
     """Decoders conceal damage and report success; what they say counts. Raises RejectedError."""
     if complaints() > since:
         words = os.pread(2, 400, since).decode(errors="replace").strip().split("\n")[0]
-        raise RejectedError(Reason.CORRUPT, f"{doing}: {words}")
+        # Without addresses, so that a rerun gives the same row.
+        raise RejectedError(Reason.CORRUPT, f"{doing}: {re.sub(r' @ 0x[0-9a-f]+', '', words)}")
+
+
+def too_large() -> bool:
+    """Whether a decoder refused a picture for its size in this request, whatever it raised."""
+    return "max pixel count" in last_words()
 
 
 def last_words(limit: int = 4096) -> str:
@@ -151,6 +158,8 @@ def rotation_of(container: Any, stream: Any) -> int:  # noqa: ANN401
     try:
         frame = next(container.decode(stream), None)
     except av.error.FFmpegError:
+        if too_large():  # decord, which might come next, knows no such limit
+            raise RejectedError(Reason.TOO_MANY_PIXELS, "larger than the header says") from None
         return 0  # the reading that follows says what is wrong
     return int(round(frame.rotation / 90) * 90 % 360) if frame is not None else 0
 
@@ -261,7 +270,11 @@ def _picture_clock(
     if end > limits["seconds"]:
         raise RejectedError(Reason.TOO_LONG, f"{end:.0f} s, the limit is {limits['seconds']:g}")
     whole = keyed[0] == 0 and len(stamps) == len(rows)
-    plain = whole and not hidden and not counted and int(stamps[0]) >= 0
+    # Pictures that follow a keyframe and are shown before it (an open group) come out damaged when
+    # decord seeks to that keyframe, and nothing says so.
+    later = np.minimum.accumulate(rows[::-1, 0])[::-1]
+    closed = bool((later == rows[:, 0])[rows[:, 2] == 1].all())
+    plain = whole and closed and not hidden and not counted and int(stamps[0]) >= 0
     keys = keys[np.argsort(keys[:, 0])]
     return Clock(zero, times, stamps, keys, float(base), plain, counted, end)
 

@@ -1,8 +1,9 @@
 """Pictures by time: decord where it is right, PyAV elsewhere, both behind `read`.
 
 decord 0.6 resizes while it decodes and is about twice as fast as PyAV, but it is wrong on edit
-lists (other frames by other access paths), knows no AV1 and rounds odd sizes. It is used when its
-own frame times agree with the packets' on every frame, and left for PyAV at its first complaint.
+lists (other frames by other access paths) and after seeks into open groups, knows no AV1 and
+rounds odd sizes. It is used when its own frame times agree with the packets' on every frame, and
+left for PyAV at its first complaint. Both give the same bytes.
 """
 
 from collections.abc import Callable
@@ -65,8 +66,8 @@ def shape_for(picture: Picture, short_side: int | None, size: list[int] | None) 
 class DecordPictures:
     """Frames by number through decord. `None` of `open` means: not a file for decord."""
 
-    def __init__(self, reader: Any, shape: Shape) -> None:  # noqa: ANN401 - decord has no types
-        self._reader, self._shape = reader, shape
+    def __init__(self, reader: Any, shape: Shape, errors: Any) -> None:  # noqa: ANN401 - untyped
+        self._reader, self._shape, self._errors = reader, shape, errors
 
     @classmethod
     def open(
@@ -81,6 +82,7 @@ class DecordPictures:
         import decord  # noqa: PLC0415 - 60 ms and 60 MB that audio and AV1 do without
 
         decord.logging.set_level(decord.logging.ERROR)
+        errors = (decord.DECORDError, RuntimeError, IndexError)
         height, width = shape.scaled
         quiet = complaints()
         try:
@@ -94,11 +96,11 @@ class DecordPictures:
             if len(reader) != len(clock.times):
                 return None
             times = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
-        except (RuntimeError, IndexError):
+        except errors:
             return None
         if np.abs(times - times[0] - clock.times).max() > MATCH_S or complaints() != quiet:
             return None
-        return cls(reader, shape)
+        return cls(reader, shape, errors)
 
     def read(self, wanted: np.ndarray, deliver: Deliver) -> bool:
         """Deliver the frames numbered `wanted` (ascending); False when decord complained."""
@@ -113,7 +115,7 @@ class DecordPictures:
                     return False
                 for offset, frame in enumerate(self._shape.crop(frames)):
                     deliver(first + offset, frame)
-        except (RuntimeError, IndexError):
+        except self._errors:
             return False
         return complaints() == quiet
 
@@ -259,12 +261,12 @@ class AvPictures:
 
 
 def _scaler(frame: Any, base: Any, width: int, height: int) -> Any:  # noqa: ANN401
-    """A filter graph that scales as decord does (bicubic); twice as fast as frame.reformat."""
+    """A filter graph that scales as decord does, to the same bytes."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=base
     )
-    scale = graph.add("scale", f"{width}:{height}:flags=bicubic")
+    scale = graph.add("scale", f"{width}:{height}:flags=bilinear")
     layout = graph.add("format", "rgb24")
     sink = graph.add("buffersink")
     graph.link_nodes(source, scale, layout, sink).configure()

@@ -46,10 +46,11 @@ class Spec:
 
 VFR = [0, 1, 2, 6, 7, 8, 9, 15, *range(20, 40), *range(41, 81, 2), *range(90, 102)]
 B_FRAMES = {"bf": "3", "g": "24", "preset": "veryfast"}
-OPEN_GOP = B_FRAMES | {"x264-params": "open-gop=1:scenecut=0"}
+OPEN = "open-gop=1:keyint=24:min-keyint=1:scenecut=0:"
 PICTURES = [
     Spec("b_frames.mp4", options=B_FRAMES),
-    Spec("open_gop.mp4", options=OPEN_GOP),
+    Spec("open_gop.mp4", options={"bf": "3", "x264-params": OPEN + "b-adapt=0"}),
+    Spec("open_hevc.mp4", "libx265", options={"x265-params": OPEN + "log-level=none"}),
     Spec("ntsc.mp4", fps=Fraction(30000, 1001), options=B_FRAMES),
     Spec("h264.mkv", options=B_FRAMES),
     Spec("hevc.mp4", "libx265", options={"preset": "ultrafast", "x265-params": "log-level=none"}),
@@ -76,7 +77,12 @@ SOUNDS = [
     Spec("aac_late.mp4", sound="aac", sound_at=0.5, sound_s=1.5),
     Spec("aac.mkv", sound="aac"),
     Spec("aac.ts", sound="aac"),
-    Spec("opus.webm", "libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"}, sound="libopus"),
+    Spec(
+        "opus.webm",
+        "libvpx-vp9",
+        options={"cpu-used": "8", "deadline": "realtime"},
+        sound="libopus",
+    ),
     Spec("opus.mp4", sound="libopus"),
     Spec("flac.mkv", sound="flac"),
     Spec("pcm.mov", sound="pcm_s16le"),
@@ -146,7 +152,9 @@ def make(spec: Spec, folder: Path) -> Path:
 
 def make_edited(folder: Path) -> Path:
     """A clip cut out of a film without encoding: starts 9 frames into a group of pictures."""
-    source = make(Spec("edit_source.mp4", frames=96, options=B_FRAMES, sound="aac", sound_s=4), folder)
+    source = make(
+        Spec("edit_source.mp4", frames=96, options=B_FRAMES, sound="aac", sound_s=4), folder
+    )
     path = folder / EDITED
     with av.open(str(source)) as film, av.open(str(path), "w") as out:
         copies = {s.index: out.add_stream_from_template(s) for s in film.streams}
