@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from curation.progress import say
 from jobs.clips import Decoders, Sampling, Scene, decode, sample
 from jobs.training import ranks
 from jobs.training.run import Run
@@ -35,7 +36,11 @@ def make_samples(run: Run, model: MMDiT) -> list[str]:
         scene = Scene(geometry, text, Draw(run.job.seed, f"sample-{number}", 0))
         picture, sound = sample(model, scene, black.to(run.engine.device), sampling)
         path = folder / f"{number:02d}.mp4"
-        decode(decoders, picture.cpu(), sound.cpu(), geometry).write(path)
+        try:
+            decode(decoders, picture.cpu(), sound.cpu(), geometry).write(path)
+        except ValueError as error:  # a wild latent early on; a film to look at stops no training
+            say(f"warning: sample {number} of step {run.counters.step} is not a film: {error}")
+            continue
         files.append(str(path.relative_to(out)))
     return sorted(chain.from_iterable(ranks.gather(files)))
 

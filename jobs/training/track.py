@@ -19,6 +19,7 @@ from jobs.training.log import Line, Tail
 
 LOOK_EVERY_S = 1.0
 BATCH = 500  # MLflow refuses more than 1,000 metrics a call
+MAX_PARAM = 5000  # characters; MLflow refuses 6,001
 GIVE_UP_S = 30.0  # at the end of the run, for the lines that are left
 NOT_METRICS = frozenset({"kind", "step", "time"})
 
@@ -101,6 +102,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient  # noqa: PLC0415 - 3 s, in this thread
+        from mlflow.entities import Param  # noqa: PLC0415
 
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -111,13 +113,16 @@ class Tracker:
             experiment = _experiment(client, target)
             run = client.create_run(experiment, run_name=target.name)
             run_id = run.info.run_id
+            params = [Param(key, value[:MAX_PARAM]) for key, value in target.params.items()]
+            client.log_batch(run_id, params=params)
+            for name, text in target.texts.items():
+                client.log_text(run_id, text, name)
             self.state = {"run_id": run_id, "uri": target.uri, "step": -1, "kinds": []}
             write_json(target.state, self.state)
         client.update_run(run_id, status="RUNNING")
-        for key, value in target.params.items():
-            client.set_tag(run_id, key, value[:5000])
-        for name, text in target.texts.items():
-            client.log_text(run_id, text, name)
+        client.set_tag(
+            run_id, "code", target.params.get("code", "")
+        )  # the latest; params are final
         return client
 
     def _send(self, lines: list[Line]) -> None:

@@ -44,9 +44,10 @@ def test_killed_run_ends_as_if_never_killed(
             raise Killed
         real(run, last=last)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(loop, "seams", seams)
-        train_worker({"job": job})
+        with pytest.raises(Killed):
+            train_worker({"job": job})
     lines = train_alone(job)
     assert [line["step"] for line in lines if line["kind"] == "start"] == [0, 4]
     assert facts(lines) == facts(straight[1])

@@ -1,0 +1,193 @@
+"""A clip is a function of its request; a wrong request is refused by field, with the fix."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.random_shards import make_set
+from curation.files import sha256_file
+from curation.media_write import write_clip
+from jobs.clip_request import sizes
+from jobs.config import Recipe, RecipeError
+from jobs.generate import run
+from jobs.generate_config import GenerateConfig
+from jobs.training import checkpoint
+from jobs.training.loop import train_worker
+from model.text import load_text_encoder
+from model.vae import FILES, load_audio_vae, load_video_vae, packed
+from model.vae_audio import AudioVAE, AudioVAEConfig
+from model.vae_video import VideoVAE, VideoVAEConfig
+
+pytestmark = pytest.mark.usefixtures("alone")
+FRAMES, SIZE, FPS = 9, 32, 8.0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny):
+    """A run of 2 steps, with untrained autoencoders of the embedded ones' shape."""
+    root = tmp_path_factory.mktemp("generate")
+    (root / "vaes").mkdir()
+    torch.manual_seed(0)
+    vaes = {"video": VideoVAE(VideoVAEConfig()), "audio": AudioVAE(AudioVAEConfig())}
+    for kind, vae in vaes.items():
+        vae.mean_stat.fill_(0)  # NaN until training measures them
+        vae.std_stat.fill_(1)
+        (root / "vaes" / FILES[kind]).write_bytes(packed(vae))
+    loaded = {
+        "video_vae": load_video_vae(root / "vaes"),
+        "audio_vae": load_audio_vae(root / "vaes"),
+    }
+    make_set(root / "shards", {FRAMES: 20}, size=SIZE, channels=16, text_dim=384, val=3)
+    out = root / "out"
+    job = tiny(out, root / "shards", steps=2, sample_every=2, sample_count=2, sample_steps=2)
+    card = dict(job.card)
+    for name, vae in loaded.items():
+        assert vars(vae.spec) == card[name]["spec"]
+        card[name] = {**card[name], "name": str(root / "vaes"), "fingerprint": vae.fingerprint}
+    card["text"] = {**card["text"], "encoder": "minilm"}
+    card["text"]["fingerprint"] = load_text_encoder().fingerprint
+    train_worker({"job": replace(job, card=card)})
+    return out
+
+
+def ask(out, words=(), **fields):
+    config = GenerateConfig(**{"prompt": "a red ball", "count": 1, "steps": 2, **fields})
+    return run(Recipe(name="tiny", out=out, generate=config), list(words))
+
+
+def newest_clip(out):
+    return max((out / "clips").glob("*.mp4"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def streams(path):
+    with av.open(str(path)) as box:
+        found = {s.type: s.codec_context.name for s in box.streams}
+        return found, sum(1 for _ in box.decode(video=0))
+
+
+def test_training_writes_samples_with_sound(trained):
+    """Catches sample clips that only one rank, or none, writes, or that have no sound."""
+    films = sorted((trained / "samples" / "step-00000002").glob("*.mp4"))
+    assert [film.name for film in films] == ["00.mp4", "01.mp4"]
+    for film in films:
+        assert streams(film) == ({"video": "h264", "audio": "aac"}, FRAMES)
+
+
+def test_json_makes_the_same_bytes(trained, tmp_path):
+    """Catches a clip that depends on its batch, on order, or on anything clip.json leaves out."""
+    assert ask(trained, prompt=("a red ball", "two blue squares fall"), count=3, seed=5) == 0
+    cards = sorted((trained / "clips").glob("*.json"))
+    assert len(cards) == 3
+    for card in cards:
+        film = card.with_suffix(".mp4")
+        before = sha256_file(film)
+        kept = card.rename(tmp_path / card.name)
+        film.unlink()
+        assert run(Recipe(name="tiny", out=trained), [str(kept)]) == 0
+        assert sha256_file(film) == before
+    assert len({sha256_file(path) for path in (trained / "clips").glob("*.mp4")}) == 3
+
+
+def test_a_film_that_differs_is_said(trained, tmp_path):
+    """Catches a reproduction that is claimed and not checked."""
+    ask(trained, seed=11)
+    card = newest_clip(trained).with_suffix(".json")
+    value = json.loads(card.read_text())
+    (tmp_path / "other.json").write_text(json.dumps({**value, "sha256": "0" * 64}))
+    assert run(Recipe(name="tiny", out=trained), [str(tmp_path / "other.json")]) == 1
+    value["request"]["weights"] = "0" * 64
+    (tmp_path / "other.json").write_text(json.dumps(value))
+    with pytest.raises(RecipeError, match="other weights"):
+        run(Recipe(name="tiny", out=trained), [str(tmp_path / "other.json")])
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(RecipeError, match=r"not a clip\.json"):
+        run(Recipe(name="tiny", out=trained), [str(tmp_path / "other.json")])
+
+
+def test_rerun_makes_only_what_is_missing(trained):
+    """Catches clips made again, or not made, when the same command runs twice."""
+    ask(trained, seed=21, count=2)
+    times = {p: p.stat().st_mtime_ns for p in (trained / "clips").glob("*.mp4")}
+    newest_clip(trained).with_suffix(".json").unlink()
+    ask(trained, seed=21, count=2)
+    again = {p: p.stat().st_mtime_ns for p in (trained / "clips").glob("*.mp4")}
+    assert again.keys() == times.keys()
+    assert sum(again[p] != times[p] for p in times) == 1
+
+
+def test_sizes_other_than_trained(trained):
+    """Catches lengths and shapes that are fixed somewhere below the request."""
+    assert ask(trained, frames=13, width=48, seed=31) == 0
+    assert streams(newest_clip(trained))[1] == 13
+    assert ask(trained, seconds=0.7, seed=32) == 0
+    assert streams(newest_clip(trained))[1] == 5
+
+
+@pytest.mark.parametrize("field", ["image", "clip"])
+def test_given_picture_decides_the_film(trained, tmp_path, field):
+    """Catches a first frame or a film that is read and then ignored."""
+    found = []
+    for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        pixels = np.full((12, 40, 60, 3), colour, np.uint8)
+        path = tmp_path / f"{name}.{'png' if field == 'image' else 'mp4'}"
+        if field == "image":
+            cv2.imwrite(str(path), pixels[0, ..., ::-1])
+        else:
+            write_clip(path, pixels, FPS)
+        assert ask(trained, **{field: path}, seed=41) == 0
+        found.append(newest_clip(trained))
+    request = json.loads(found[0].with_suffix(".json").read_text())["request"]
+    assert request["keep"] == 1  # half of 9 frames is 4; 1 + 4k below that is 1
+    assert sha256_file(found[0]) != sha256_file(found[1])
+
+
+def test_impossible_requests_name_field_and_fix(trained, tmp_path):
+    """Catches a request that fails deep in a tensor operation instead of at the border."""
+    (tmp_path / "text.png").write_text("not a picture")
+    write_clip(tmp_path / "short.mp4", np.zeros((2, 32, 32, 3), np.uint8), FPS)
+    for fields, message in (
+        ({"frames": 18}, r"generate\.frames is 18.*17 or 21"),
+        ({"width": 40}, r"generate\.width is 40.*multiple of 16"),
+        ({"image": tmp_path / "none.png"}, r"generate\.image: there is no file"),
+        ({"image": tmp_path / "text.png"}, r"generate\.image: .*PNG or JPEG"),
+        ({"clip": tmp_path / "short.mp4", "keep": 5}, r"generate\.clip: .*lower generate\.keep"),
+        ({"clip": tmp_path / "short.mp4", "keep": 6}, r"generate\.keep is 6.*1 \+ 4k"),
+        ({"checkpoint": tmp_path}, "there is no checkpoint"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            ask(trained, **fields)
+    with pytest.raises(ValueError, match="image or clip"):
+        GenerateConfig(image=tmp_path / "a", clip=tmp_path / "b")
+
+
+def test_damaged_checkpoint_is_refused(trained, tmp_path):
+    """Catches weights that are used without a look at their hash."""
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(trained / "checkpoints", folder)
+    path = checkpoint.newest(folder) / "ema.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RecipeError, match="no complete checkpoint"):
+        ask(trained, checkpoint=folder)
+
+
+def test_default_size_is_the_bucket_trained_most():
+    """Catches a default taken from any bucket that happens to come first."""
+    spec = {"channels": 16, "time": 4, "space": 8}
+    shape = {"height": 32, "width": 32, "fps": 8.0}
+    card = {
+        "video_vae": {"spec": spec},
+        "model": {"patch": 2},
+        "buckets": {
+            "a": {"frames": 5, "train": 3, **shape},
+            "b": {"frames": 9, "train": 7, **shape},
+        },
+    }
+    assert sizes(GenerateConfig(), card)["frames"] == 9
