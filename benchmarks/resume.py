@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smaller set and fewer runs, < 50 s")
     quick = parser.parse_args().quick
-    clips, runs = (4096, 5) if quick else (32_768, 9)
+    clips, runs = (2048, 5) if quick else (32_768, 9)
     found = {}
     with tempfile.TemporaryDirectory(prefix="reelmill-") as name:
         folder = Path(name)

@@ -1,22 +1,18 @@
 """The encode pass: kept clips become latents in shards, with an index and a contract.
 
-Plan, then make what is missing, then seal: tables first, contract last. One Ray Data row is one
-planned shard, so no pixel and no latent travels through the object store.
+Plan, then make what is missing (`encode_actors.py`), then seal: tables first, contract last.
 """
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 from typing import Any
 
-import ray
-import ray.data
 import torch
 
 from curation.files import sweep
 from curation.media import Limits
 from curation.progress import progress, say
 from curation.records import Status
-from pipelines import cluster
 from pipelines.contract import (
     CONSTANTS,
     INDEX,
@@ -32,23 +28,6 @@ from pipelines.ledger import Ledger, Row
 from pipelines.shards import ShardError, read_side
 from pipelines.storage import DataRoot
 from pipelines.tally import Tally
-
-DEATHS = 5  # of workers on one shard; more is no accident
-
-
-class EncodeShard:
-    """The actor of the pass: loads the networks once, makes one shard a row."""
-
-    def __init__(self, config: EncodeConfig, limits: Limits | None, folder: str) -> None:
-        self.encoder = ClipEncoder(config, limits)
-        self.folder = Path(folder)
-
-    def __call__(self, row: dict[str, str]) -> dict[str, Any]:
-        """Make the shard of `row`, unless another attempt committed it."""
-        task = Task.from_row(row)
-        side = read_side(self.folder, task.shard) or self.encoder.shard(task, self.folder)
-        failed = len(side["failures"])
-        return {"shard": task.shard, "clips": len(task.clips), "failed": failed}
 
 
 def encode(
@@ -73,7 +52,7 @@ def encode(
         before = {task.shard for task in plan.tasks} - {task.shard for task in missing}
         if missing:
             sweep(folder)
-            _make(missing, config, limits, folder)
+            _make(missing, config, limits, folder, encoder)
         sides = [side for task in plan.tasks if (side := read_side(folder, task.shard))]
         assert len(sides) == len(plan.tasks), "a shard is missing that its worker reported as made"
         contract = _seal(folder, sides, config, encoder, inputs, plan)
@@ -105,36 +84,24 @@ def artefact_rows(plan: Plan, sides: list[dict[str, Any]]) -> list[Row]:
     return rows
 
 
-def _make(tasks: list[Task], config: EncodeConfig, limits: Limits | None, folder: Path) -> None:
-    """Make shards on Ray: one actor a GPU, or one a CPU where there is none."""
-    cluster.start()
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    workers = min(config.workers or gpus or cluster.cpus(), len(tasks))
-    total = sum(len(task.clips) for task in tasks)
-    with progress("encode", total, "clips") as advance:
-        for row in _rows(tasks, config, limits, folder, workers, gpus):
-            advance(int(row["clips"]), f"{row['shard']}, {row['failed']} failed")
-
-
-def _rows(
+def _make(
     tasks: list[Task],
     config: EncodeConfig,
     limits: Limits | None,
     folder: Path,
-    workers: int,
-    gpus: int,
-) -> Iterator[dict[str, Any]]:
-    data = ray.data.from_items([task.row() for task in tasks], override_num_blocks=len(tasks))
-    made = data.map(
-        EncodeShard,
-        fn_constructor_args=(config, limits, str(folder.resolve())),
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        num_cpus=1,
-        num_gpus=1 if gpus else 0,
-        # A shard that kills its worker again and again must end the run, not retry for ever.
-        max_task_retries=DEATHS,
-    )
-    yield from made.iter_rows()
+    encoder: ClipEncoder,
+) -> None:
+    """Make shards: on Ray, or in this process where one worker is all that is asked for."""
+    total = sum(len(task.clips) for task in tasks)
+    with progress("encode", total, "clips") as advance:
+        if not os.environ.get("RAY_ADDRESS") and min(config.workers or 2, len(tasks)) == 1:
+            for task in tasks:
+                encoder.shard(task, folder, advance)
+            return
+        from pipelines.encode_actors import make_shards  # noqa: PLC0415 - seconds, and only here
+
+        for row in make_shards(tasks, config, limits, folder):
+            advance(int(row["clips"]), f"{row['shard']}, {row['failed']} failed")
 
 
 def _seal(

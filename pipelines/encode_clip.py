@@ -1,6 +1,6 @@
 """One clip becomes one sample: picture and sound read, encoded, checked; and one planned shard."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,11 @@ class ClipEncoder:
         self.reader.close()
         self._copies.close()
 
-    def shard(self, task: Task, folder: Path) -> dict[str, Any]:
-        """Make and commit a planned shard; return its side file."""
-        return write_shard(folder, task.shard, self._clips(task))
+    def shard(
+        self, task: Task, folder: Path, advance: Callable[[int], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """Make and commit a planned shard; return its side file. advance(1) after each clip."""
+        return write_shard(folder, task.shard, self._clips(task, advance))
 
     def clip(self, row: Row, bucket: str) -> Encoded:
         """A sample. Raises RejectedError."""
@@ -102,7 +104,7 @@ class ClipEncoder:
             found[f"silence.{bucket}"] = half(silence, "silence", base.audio_shape)
         return found
 
-    def _clips(self, task: Task) -> Iterator[Encoded | Failure]:
+    def _clips(self, task: Task, advance: Callable[[int], None]) -> Iterator[Encoded | Failure]:
         for row in task.clips:
             try:
                 yield self.clip(row, task.bucket)
@@ -111,6 +113,7 @@ class ClipEncoder:
             except OURS as error:
                 detail = RejectedError(Reason.INTERNAL, f"{type(error).__name__}: {error}").detail
                 yield Failure(row["clip_id"], Reason.INTERNAL, detail)
+            advance(1)
 
     @torch.inference_mode()
     def _video(self, path: str, row: Row, shape: Geometry) -> Tensor:

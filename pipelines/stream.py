@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,9 @@ class Stream:
         rows = self._rows[batch.rows[mine]]
         return list(zip(rows.tolist(), batch.visits[mine].tolist(), strict=True))
 
-    def batches(self, cursor: Cursor | None = None) -> Iterator[tuple[Cursor, list[Sample]]]:
+    def batches(
+        self, cursor: Cursor | None = None
+    ) -> Generator[tuple[Cursor, list[Sample]], None, None]:
         """Endless (cursor after the batch, this rank's samples), from `cursor` on.
 
         A thread reads ahead; the order does not depend on it. Raises ShardError for damage and

@@ -1,0 +1,200 @@
+"""The encode pass on real films: same bytes whatever happens, nothing lost, one clock."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from curation.media import MediaReader
+from curation.rendition import picture, sound
+from model.geometry import Geometry
+from pipelines.contract import find_set, read_constants, read_contract
+from pipelines.encode import encode
+from pipelines.encode_clip import ClipEncoder
+from pipelines.encode_plan import Task
+from pipelines.ledger import Ledger
+from pipelines.storage import DataRoot
+from pipelines.stream import Reader, Stream
+from pipelines.verify import verify
+from tests.encode_films import (
+    FPS,
+    INPUTS,
+    RATE,
+    contents,
+    fill_ledger,
+    write_film,
+    write_films,
+    write_vaes,
+)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    return write_films(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return write_vaes(tmp_path_factory.mktemp("vaes"))
+
+
+@pytest.fixture
+def root(tmp_path, films):
+    root = DataRoot(tmp_path / "data")
+    fill_ledger(root, films)
+    return root
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory, films, config):
+    """One finished pass with one worker."""
+    root = DataRoot(tmp_path_factory.mktemp("encoded") / "data")
+    fill_ledger(root, films)
+    tally = encode(root, config, INPUTS)
+    assert (tally.total, tally.status["ok"], tally.status["failed"]) == (8, 8, 0)
+    return root
+
+
+def test_two_workers_make_the_same_bytes(encoded, root, config, local_ray):
+    """Catches parallelism that shows: every file of the set must be equal, the contract too."""
+    encode(root, config.model_copy(update={"workers": 2}), INPUTS)
+    assert find_set(root).name == find_set(encoded).name
+    assert contents(find_set(root)) == contents(find_set(encoded))
+
+
+def test_set_is_whole_and_streams(encoded):
+    """Catches a set that its own verifier or the stream refuses."""
+    folder = find_set(encoded)
+    assert verify(folder) == []
+    contract = read_contract(folder)
+    counts = {"in": 8, "ok": 8, "failed": 0, "silent": 3, "train": 6, "val": 2}
+    assert contract["counts"] == counts
+    assert sorted(contract["buckets"]) == ["32x32x17@8", "32x32x9@8"]
+    _, samples = next(Stream(folder, seed=0, global_batch=2).batches())
+    geometry = samples[0].geometry
+    assert isinstance(geometry, Geometry)
+    assert tuple(samples[0].video.shape) == geometry.video_shape
+    assert set(samples[0].text) == {"short"}, "long has no caption, so it has no tensor"
+
+
+def test_silent_clips_have_no_sound(encoded):
+    """Catches silence encoded as if it were the film's sound."""
+    reader = Reader(find_set(encoded))
+    silent = 0
+    for row in range(8):
+        sample = reader.sample(row)
+        assert (sample.audio is not None) == sample.info["has_audio"]
+        if sample.audio is not None:
+            assert tuple(sample.audio.shape) == sample.geometry.audio_shape
+        silent += sample.audio is None
+    assert silent == 3
+
+
+def test_a_rerun_does_nothing(encoded, config):
+    """Catches a second run that touches shards: names, bytes and times must stay."""
+    folder = find_set(encoded)
+    before = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.iterdir()}
+    tally = encode(encoded, config, INPUTS)
+    assert tally.earlier == 8
+    assert {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in folder.iterdir()} == before
+
+
+def test_only_what_is_missing_is_made(encoded, root, config):
+    """Catches a repair that makes other bytes, or makes everything again."""
+    shutil.copytree(find_set(encoded), root.shards / find_set(encoded).name)
+    folder = root.shards / find_set(encoded).name
+    kept, gone = sorted(folder.glob("*.tar"))[:2]
+    before = kept.stat()
+    gone.unlink()
+    (folder / ".tmp-1.tar").write_bytes(b"left by a killed writer")
+    (folder / "contract.json").unlink()
+    encode(root, config, INPUTS)
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert contents(folder) == contents(find_set(encoded))
+
+
+def test_every_clip_has_a_row(encoded):
+    """Catches clips that end neither in a shard nor with a reason."""
+    rows = Ledger(encoded.ledger).rows(f"artefacts/{find_set(encoded).name}")
+    assert len(rows) == 8
+    assert all(row["status"] == "ok" and row["shard"] for row in rows)
+
+
+def test_failures_are_rows(root, films, config, tmp_path):
+    """Catches a bad clip that takes its shard along, or vanishes from the count."""
+    broken = tmp_path / "films"
+    shutil.copytree(films, broken)
+    root = DataRoot(tmp_path / "other")
+    rows = fill_ledger(root, broken)
+    (broken / "0.mp4").unlink()
+    write_film(broken / "1.mp4", 99)  # other content under a scanned name
+    ledger = Ledger(root.ledger)
+    ledger.append("scores/caption@caption", [{"clip_id": rows[-1]["clip_id"], "short": " "}])
+    short = {**rows[-1], "clip_id": f"{rows[-1]['source_id']}-0-100", "start_s": 0.0, "end_s": 0.1}
+    ledger.append("clips", [short])
+    ledger.append("verdicts/verdicts", [{"clip_id": short["clip_id"], "status": "ok"}])
+    tally = encode(root, config, INPUTS)
+    assert (tally.total, tally.status["ok"], tally.status["failed"]) == (9, 2, 7)
+    assert tally.reasons == {"unreadable": 5, "bad_caption": 1, "too_short": 1}
+    assert read_contract(find_set(root))["counts"]["in"] == 9
+    assert verify(find_set(root)) == []
+
+
+def test_nothing_kept_is_said(config, tmp_path):
+    """Catches an empty set that training would only trip over later."""
+    with pytest.raises(ValueError, match="no clip was kept"):
+        encode(DataRoot(tmp_path), config, INPUTS)
+
+
+def test_constants_are_what_the_networks_make(encoded, config):
+    """Catches conditions that say "nothing" with the latent of something."""
+    folder = find_set(encoded)
+    constants = read_constants(folder, read_contract(folder))
+    names = {f"black.base.{b}" for b in ("32x32x17@8", "32x32x9@8")}
+    assert names | {n.replace("black.base", "silence") for n in names} == set(constants)
+    encoder = ClipEncoder(config)
+    black = encoder.video.encode(torch.full((1, 3, 17, 32, 32), -1.0))[0].half()
+    assert torch.equal(constants["black.base.32x32x17@8"], black)
+    encoder.close()
+
+
+def test_a_sample_is_a_function_of_its_clip(films, config, tmp_path):
+    """Catches a clip whose sample depends on what was encoded before it, and paths in shards."""
+    rows = [
+        row | {"bytes": None, "mtime_ns": None, "captions": {"short": "a", "long": "b"}}
+        for row in fill_ledger(DataRoot(tmp_path / "x"), films)[:2]
+    ]
+    encoder = ClipEncoder(config)
+    try:
+        side = encoder.shard(Task("s", "32x32x17@8", tuple(rows)), tmp_path)
+        again = encoder.clip(rows[1], "32x32x17@8")
+    finally:
+        encoder.close()
+    assert [s["key"] for s in side["samples"]] == [row["clip_id"] for row in rows]
+    last = side["samples"][-1]
+    data = (tmp_path / "s.tar").read_bytes()
+    info = json.loads(data[last["json_offset"] : last["json_offset"] + last["json_size"]])
+    assert info["captions"] == {"short": "a", "long": "b"}
+    assert "path" not in info
+    tensors = safetensors.torch.load(data[last["offset"] : last["offset"] + last["size"]])
+    assert all(torch.equal(tensors[name], t) for name, t in again.tensors.items())
+
+
+def test_rendition_keeps_the_clock(films):
+    """Catches pictures half a frame off and sound off by samples: frame n of the film has level
+    n + 20, clicks lie on whole seconds."""
+    with MediaReader() as reader:
+        shown = picture(reader, str(films / "0.mp4"), 2.5, (17, 32, 32), 8.0)
+        heard = sound(reader, str(films / "0.mp4"), 2.5, 34_000, RATE)
+    assert shown.shape == (17, 32, 32, 3)
+    expected = 20 + np.floor((2.5 + (np.arange(17) + 0.5) / 8) * FPS + 1e-9)
+    levels = shown.mean(axis=(1, 2, 3))
+    assert np.abs(levels - expected).max() < 1.2, "a source frame is one level"
+    clicks = [round(second * RATE) - 40_000 for second in (3, 4)]
+    peaks = [np.abs(heard[c - 400 : c + 400]).argmax() - 400 for c in clicks]
+    assert np.abs(peaks).max() <= 16, "1 ms"
+    assert heard.dtype == np.float32
+    assert len(heard) == 34_000
