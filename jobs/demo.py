@@ -16,12 +16,13 @@ import yaml
 
 from curation.files import fingerprint, write_text
 from curation.progress import say
-from jobs.cli import DONE, VERBS, main_verb
+from jobs.cli import DONE, TOO_MANY_REJECTED, VERBS, main_verb
 from jobs.config import Recipe, RecipeError
 from jobs.samples import fetch
 from pipelines.contract import find_set
 
 SECTIONS = ("world", "scan", "caption", "policy", "encode", "train", "generate")
+ROOT = Path(__file__).parent.parent
 SAMPLES = Path("films/samples")
 # Seconds of each stage on 2 cores: only the first guess of what is left, scaled by what was taken.
 STAGES = {
@@ -58,14 +59,17 @@ class Clock:
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
-    """Run every stage; the first that fails ends the demo with its code."""
+    """Run every stage; the first that fails ends the demo with its code.
+
+    Refused films do not end it while some are left; the exit code tells of them at the end.
+    """
     if len(words) > 1:
         raise RecipeError(f"demo takes one folder, pattern or manifest of films, got {words}")
     recipe = with_media(recipe, words[0]) if words else recipe
     own = not words
     write_text(recipe.out / "recipe.yaml", yaml.safe_dump(recipe.model_dump(mode="json")))
     clock = Clock([stage for stage in STAGES if own or stage != "world"])
-    begun = time.monotonic()
+    begun, worst = time.monotonic(), DONE
     for number, stage in enumerate(clock.stages, 1):
         say(
             f"\n[{number}/{len(clock.stages)}] {stage}: {VERBS[stage]}; "
@@ -73,12 +77,14 @@ def run(recipe: Recipe, words: list[str]) -> int:
         )
         start = time.monotonic()
         code = run_stage(stage, recipe)
-        if code != DONE:
+        empty = code == TOO_MANY_REJECTED and stage == "decide"  # nothing was kept
+        if empty or code not in (DONE, TOO_MANY_REJECTED):
             say(f"demo: {stage} ended with code {code}; mend it and run the same command again")
             return code
+        worst = max(worst, code)
         clock.took[stage] = time.monotonic() - start
     say("\n" + closing(recipe, clock, time.monotonic() - begun))
-    return DONE
+    return worst
 
 
 def run_stage(stage: str, recipe: Recipe) -> int:

@@ -28,6 +28,11 @@ class Generated:
     path: Path
     card: dict[str, Any]
 
+    @property
+    def weights(self) -> str:
+        """Which weights made it."""
+        return str(self.card.get("request", {}).get("weights", ""))
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -90,13 +95,17 @@ def contract_of(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def generated_clips(folder: Path) -> list[Generated]:
-    """Every mp4 that has its json beside it, by name."""
-    found = []
-    for path in sorted(folder.rglob("*.mp4")) if folder.is_dir() else []:
+    """The clips of the checkpoint that was used last, by name; each has its json beside it."""
+    found: list[tuple[int, Generated]] = []
+    for path in sorted(folder.glob("*.mp4")):
         card = path.with_suffix(".json")
         if card.is_file() and card.stat().st_size <= MAX_CLIP_JSON:
-            found.append(Generated(path, json.loads(card.read_text())))
-    return found
+            clip = Generated(path, json.loads(card.read_text()))
+            found.append((card.stat().st_mtime_ns, clip))
+    if not found:
+        return []
+    _, latest = max(found, key=lambda pair: pair[0])
+    return [clip for _, clip in found if clip.weights == latest.weights]
 
 
 def is_kept(clip: Row) -> bool:
