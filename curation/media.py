@@ -7,10 +7,10 @@ Times are seconds on the film's clock, 0 at the earliest picture. Every failure 
 import math
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +21,8 @@ from curation.records import Reason, RejectedError
 from curation.settings import Settings
 
 CHILD = "curation.media_child"
+WORN = {Reason.MEMORY_LIMIT, Reason.DECODER_CRASH}  # may be what earlier films left in the child
+T = TypeVar("T")
 
 
 class Limits(Settings):
@@ -101,6 +103,7 @@ class MediaReader:
         self._guard = Guard(child, self.limits.memory_mb, self.limits.requests)
         self._open: tuple[str, int] | None = None  # film and generation of the child that holds it
         self._facts: dict[str, Any] = {}
+        self._generation = self._films = 0  # the child, and how many films it was given
 
     def __enter__(self) -> "MediaReader":
         return self
@@ -120,15 +123,7 @@ class MediaReader:
 
     def probe(self, path: str | os.PathLike[str]) -> Probe:
         """Header facts; nothing is decoded. Raises RejectedError."""
-        source = self._source(path)
-        video, audio = self._facts["video"], self._facts["audio"]
-        return Probe(
-            source.container,
-            self._facts["seconds"],
-            _pick(VideoFacts, video) if video else None,
-            _pick(AudioFacts, audio) if audio else None,
-            source.bytes,
-        )
+        return self._read(path, self._probe)
 
     def frames(
         self,
@@ -155,21 +150,15 @@ class MediaReader:
             raise ValueError("times must be a flat list of finite seconds")
         if asked is not None and len(asked) and asked.min() < 0:
             raise ValueError(f"times start at {asked.min():g}; a film starts at 0")
-        self._source(path)
-        plan = self._ask(
-            {
-                "do": "frames",
-                "short_side": short_side,
-                "size": size,
-                "times": None if asked is None else asked.tolist(),
-                "start": start,
-                "end": end,
-            }
-        )
-        count, height, width = plan["count"], plan["height"], plan["width"]
-        memory = self._fill(count * (8 + height * width * 3))
-        shown = memory[: 8 * count].view(np.float64)
-        return Frames(shown, memory[8 * count :].reshape(count, height, width, 3))
+        request = {
+            "do": "frames",
+            "short_side": short_side,
+            "size": size,
+            "times": None if asked is None else asked.tolist(),
+            "start": start,
+            "end": end,
+        }
+        return self._read(path, lambda _: self._frames(request))
 
     def sound(
         self,
@@ -189,17 +178,50 @@ class MediaReader:
         _check_span(start, end)
         if end is not None and end > self.limits.seconds:
             raise ValueError(f"end={end} is beyond the longest film ({self.limits.seconds:g} s)")
-        self._source(path)
-        plan = self._ask({"do": "sound", "rate": rate, "start": start, "end": end, "mono": mono})
+        request = {"do": "sound", "rate": rate, "start": start, "end": end, "mono": mono}
+        return self._read(path, lambda _: self._sound(request))
+
+    def _probe(self, source: Source) -> Probe:
+        video, audio = self._facts["video"], self._facts["audio"]
+        return Probe(
+            source.container,
+            self._facts["seconds"],
+            _pick(VideoFacts, video) if video else None,
+            _pick(AudioFacts, audio) if audio else None,
+            source.bytes,
+        )
+
+    def _frames(self, request: dict[str, Any]) -> Frames:
+        plan = self._ask(request)
+        count, height, width = plan["count"], plan["height"], plan["width"]
+        memory = self._fill(count * (8 + height * width * 3))
+        shown = memory[: 8 * count].view(np.float64)
+        return Frames(shown, memory[8 * count :].reshape(count, height, width, 3))
+
+    def _sound(self, request: dict[str, Any]) -> Sound:
+        plan = self._ask(request)
         memory = self._fill(4 * plan["count"] * plan["channels"])
         samples = memory.view(np.float32).reshape(plan["channels"], plan["count"])
-        return Sound(samples, rate, plan["start"])
+        return Sound(samples, request["rate"], plan["start"])
+
+    def _read(self, path: str | os.PathLike[str], work: Callable[[Source], T]) -> T:
+        """Do `work` on the film; once more in a new child where an old one may be to blame."""
+        try:
+            return work(self._source(path))
+        except RejectedError as error:
+            if error.reason not in WORN or self._films <= 1:
+                raise
+        self.close()
+        return work(self._source(path))
 
     def _source(self, path: str | os.PathLike[str]) -> Source:
         """Sniff the file and make sure that the child holds it."""
         source = open_source(path)
         try:
-            if self._open != (source.key, self._guard.ready()):
+            held, generation = self._open, self._guard.ready()
+            if held != (source.key, generation):
+                self._films = self._films + 1 if self._generation == generation else 1
+                self._generation = generation
                 self._open = None
                 self._facts = self._ask(
                     {
@@ -209,7 +231,7 @@ class MediaReader:
                     },
                     source.descriptor,
                 )
-                self._open = (source.key, self._guard.generation)
+                self._open = (source.key, generation)
         finally:
             os.close(source.descriptor)
         return source

@@ -55,6 +55,11 @@ class Film:
         if audio is not None:
             self.track = media_index.describe_sound(audio)
 
+    def close(self) -> None:
+        """Free decoders and the file now; the fill that refers back here would keep them."""
+        self.fill = self._pictures = self._sound = None
+        os.close(self.descriptor)
+
     @property
     def clock(self) -> media_index.Clock:
         """Frame times; read at first use."""
@@ -168,7 +173,7 @@ def serve(link: socket.socket) -> None:
             return
         if request["do"] == "open":
             if film is not None:
-                os.close(film.descriptor)
+                film.close()
             film = None
         try:
             film, reply = answer(film, request, descriptors)

@@ -51,11 +51,13 @@ def behave(name: str, channel: socket.socket) -> None:
 
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
+    first = True
     while True:
         _, descriptors = media_wire.receive(channel)
         name = os.pread(descriptors[0], 100, 4).decode()
         os.close(descriptors[0])
-        behave(name, channel)
+        behave("abort" if name == "second" and not first else name, channel)
+        first = False
 
 
 if __name__ == "__main__":

@@ -118,3 +118,12 @@ def test_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
             len(list(Path("/proc/self/fd").iterdir())) == held - 2
         )  # the link and the child's stderr
         assert reader.probe(film(tmp_path, "good again")).seconds == 1
+
+
+def test_what_earlier_films_left_is_not_blamed_on_the_next(tmp_path):
+    """Fails when a film is refused because the child before it was worn out."""
+    with MediaReader(LIMITS, child=CHILD) as reader:
+        reader.probe(film(tmp_path, "good"))
+        child = reader._guard.pid
+        assert reader.probe(film(tmp_path, "second")).seconds == 1  # aborts unless it comes first
+        assert reader._guard.pid != child
