@@ -6,6 +6,7 @@ brackets go, because the structured variant speaks in tags; whoever shows it esc
 
 import json
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from curation.records import Reason, RejectedError, clean
@@ -94,8 +95,8 @@ def overlap(segment: Row, start: float, end: float) -> float:
 
 
 def is_number(value: object) -> bool:
-    """Whether JSON gave a number (true and false are none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether JSON gave a finite number (true and false are none, NaN is not finite)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def choose(segments: list[Row], start: float, end: float) -> Row | None:

@@ -104,7 +104,7 @@ def transitions(
     found = [(int(i), int(i) + 1) for i in np.flatnonzero(sure)]
     if net is None:
         likely = (pixels > SURE_PIXELS) & (histogram > MAYBE_HISTOGRAM) & doubtful
-        found += [(int(i), int(i) + 1) for i in np.flatnonzero(likely)]
+        found += [(i, i + 1) for i in map(int, np.flatnonzero(likely)) if lasts(frames, i)]
     elif doubtful.any():
         found += asked(net, frames, first, np.flatnonzero(doubtful), threshold)
     return [(a + first, b + first) for a, b in merged(found)]
@@ -153,11 +153,15 @@ def sure_cuts(pixels: Floats, histogram: Floats, frames: Small) -> NDArray[np.bo
     sure = (pixels > SURE_PIXELS) & (histogram > SURE_HISTOGRAM)
     for i in map(int, np.flatnonzero(sure)):
         around = np.r_[pixels[max(0, i - 6) : i], pixels[i + 1 : i + 7]]
-        before, after = frames[max(0, i - 3)], frames[min(len(frames) - 1, i + 4)]
-        stays = np.count_nonzero(cv2.absdiff(before, after).max(axis=-1) > CHANGED)
-        calm = around.max(initial=0.0) < CALM * pixels[i]
-        sure[i] = calm and stays / (HEIGHT * WIDTH) > SURE_PIXELS
+        sure[i] = around.max(initial=0.0) < CALM * pixels[i] and lasts(frames, i)
     return sure
+
+
+def lasts(frames: Small, i: int) -> bool:
+    """Whether the picture well before frame i is gone well after frame i + 1."""
+    before, after = frames[max(0, i - 3)], frames[min(len(frames) - 1, i + 4)]
+    gone = np.count_nonzero(cv2.absdiff(before, after).max(axis=-1) > CHANGED)
+    return bool(gone / (HEIGHT * WIDTH) > SURE_PIXELS)
 
 
 def asked(

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 BLACK = 24  # luma of 255: codec black is 16, plus its noise
 REPEAT = 2.5  # levels: what re-coding moves in a block mean while nothing moves
 MOVING = 0.15  # pixels a frame; below it DIS flow is noise on flat areas
+CAMERA_AREA = 0.3  # share of the picture that moves when the camera does
 TILE = 8  # pixels; block means damp codec noise
 
 # Columns of a frame's measurements.
@@ -87,7 +88,8 @@ class Sight:
     def _moved(self, pixel: Pixels) -> list[float]:
         if self._last is None or self._last.shape != pixel.shape:
             return [0.0] * 9
-        changes = block_change(self._last, pixel)
+        blocks = block_changes(self._last, pixel)
+        changes = blocks.reshape(-1, 3).max(axis=0)
         change = float(changes.max())
         if change < REPEAT / 2:
             return [change, *[0.0] * 8]  # nothing moves: no flow to look for
@@ -95,7 +97,10 @@ class Sight:
         best = int(changes.argmax())
         before = np.ascontiguousarray(self._last[..., best])
         after = np.ascontiguousarray(pixel[..., best])
-        return [change, *motion(self._flow.calc(before, after, None))]
+        stirred = cv2.compare(np.ascontiguousarray(blocks[..., best]), 1, cv2.CMP_GT)
+        size = after.shape[::-1]
+        stirred = cv2.resize(stirred, size, interpolation=cv2.INTER_NEAREST) > 0
+        return [change, *motion(self._flow.calc(before, after, None), stirred)]
 
     def track(self) -> Track:
         """All frames so far."""
@@ -112,32 +117,34 @@ def still(luma: NDArray[np.uint8]) -> list[float]:
     return [mean.item() / 255, spread.item() / 255, sharp.item() ** 2, lit]
 
 
-def block_change(before: Pixels, after: Pixels) -> NDArray[np.uint8]:
-    """The largest change of a TILE-pixel block mean in each channel [3], in levels."""
+def block_changes(before: Pixels, after: Pixels) -> NDArray[np.uint8]:
+    """Mean change of each TILE-pixel block in each channel [h,w,3], in levels."""
     difference = cv2.absdiff(before, after)
     height, width = difference.shape[:2]
     size = (max(1, width // TILE), max(1, height // TILE))
-    blocks = cv2.resize(difference, size, interpolation=cv2.INTER_AREA)
-    return blocks.reshape(-1, 3).max(axis=0)
+    return cv2.resize(difference, size, interpolation=cv2.INTER_AREA)
 
 
-def motion(flow: NDArray[np.float32]) -> list[float]:
+def motion(flow: NDArray[np.float32], stirred: NDArray[np.bool_]) -> list[float]:
     """Flow length, camera vector, subject share and the four one-sided flows of a pair of frames.
 
-    One-sided sums (right, left, down, up) change when two things collide, while the plain sum,
-    like momentum, does not.
+    DIS spreads the flow of a ball over a plain wall, so only `stirred` pixels [H,W] count as
+    moving, and they are the camera's doing when they cover CAMERA_AREA of the picture. One-sided
+    sums (right, left, down, up) change when two things collide; the plain sum, like momentum, does
+    not.
     """
-    x, y = flow[..., 0], flow[..., 1]
-    camera_x, camera_y = float(np.median(x[::2, ::2])), float(np.median(y[::2, ::2]))
-    length = cv2.magnitude(x, y)
-    against = cv2.magnitude(x - camera_x, y - camera_y)
+    x, y = flow[..., 0][stirred], flow[..., 1][stirred]
+    whole = stirred.size
+    if not x.size:
+        return [0.0] * 8
+    pans = x.size > CAMERA_AREA * whole
+    camera_x, camera_y = (float(np.median(x)), float(np.median(y))) if pans else (0.0, 0.0)
+    length = float(np.hypot(x, y).sum(dtype=np.float64)) / whole
+    x, y = x - camera_x, y - camera_y
     limit = max(MOVING, 0.5 * float(np.hypot(camera_x, camera_y)))
-    subject = cv2.countNonZero(cv2.compare(against, limit, cv2.CMP_GT)) / against.size
-    sides = [
-        cv2.mean(np.maximum(side, 0))[0]
-        for side in (x - camera_x, camera_x - x, y - camera_y, camera_y - y)
-    ]
-    return [cv2.mean(length)[0], camera_x, camera_y, subject, *sides]
+    subject = np.count_nonzero(np.hypot(x, y) > limit) / whole
+    sides = [float(np.maximum(side, 0).sum(dtype=np.float64)) / whole for side in (x, -x, y, -y)]
+    return [length, camera_x, camera_y, subject, *sides]
 
 
 def borders(luma: NDArray[np.uint8]) -> list[float]:

@@ -133,7 +133,7 @@ def find_remote(spec: str) -> Iterator[Source]:
     while glob.has_magic(fixed):
         fixed = fixed.rpartition("/")[0]
     system, base = filesystem(fixed)
-    prefix = fixed.removesuffix(base.strip("/")).rstrip("/") if base.strip("/") else fixed
+    root = fixed.rstrip("/").removesuffix(base.strip("/"))
     info = system.get_file_info(base)
     if info.type == fs.FileType.NotFound:
         raise ValueError(f"{spec!r} is not there")
@@ -141,7 +141,7 @@ def find_remote(spec: str) -> Iterator[Source]:
     if info.type == fs.FileType.Directory:
         files = system.get_file_info(fs.FileSelector(base, recursive=True))
     for file in files:
-        path = f"{prefix}/{file.path.lstrip('/')}"
+        path = f"{root}{file.path.lstrip('/')}"
         wanted = fnmatch.fnmatch(path, spec) if fixed != spec else is_film(file.base_name)
         if file.type == fs.FileType.File and (wanted or file is info):
             yield Source(path, file.size or 0, file.mtime_ns or -1)
