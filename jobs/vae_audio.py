@@ -121,11 +121,11 @@ def held_out_sounds(reels: list[Reel], limit: int = 16) -> dict[str, Tensor]:
         pieces = []
         for span in reel.held:
             sound = reel.sound_of(span)
-            for start in range(0, len(sound) - LENGTH + 1, LENGTH):
-                pieces.append(torch.from_numpy(sound[start : start + LENGTH].astype(np.float32)))
+            starts = range(0, len(sound) - LENGTH + 1, LENGTH)
+            pieces += [sound[start : start + LENGTH].astype(np.float32) for start in starts]
         chosen = pieces[:: max(1, len(pieces) // limit)][:limit]
         if chosen:
-            found[reel.name] = torch.stack(chosen)[:, None]
+            found[reel.name] = torch.from_numpy(np.stack(chosen))[:, None]
     return found
 
 

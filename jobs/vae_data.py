@@ -109,7 +109,8 @@ def film_reel(cache: Path, path: Path, reader: MediaReader) -> Reel:
 def split(frames: int, fps: float) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Spans to train on and spans held out; a film shorter than three minutes is all training."""
     minute = round(HELD_OUT_S * fps)
-    train, held = [], []
+    train: list[tuple[int, int]] = []
+    held: list[tuple[int, int]] = []
     for number, start in enumerate(range(0, frames, minute)):
         span = (start, min(start + minute, frames))
         (held if number % EVERY == EVERY // 2 else train).append(span)
@@ -149,7 +150,7 @@ def world_config(side: int, fps: float, varied: bool) -> WorldConfig:
         width=side,
         fps=fps,
         seconds=(WORLD_SECONDS, WORLD_SECONDS),
-        **extra,  # type: ignore[arg-type]
+        **extra,
     )
 
 

@@ -104,7 +104,7 @@ class Trainer:
             loss, number = loss_of(batch)
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             if not math.isfinite(loss.item()):
                 raise RuntimeError(f"the loss is {loss.item()} at step {self.step}")
             torch.nn.utils.clip_grad_norm_(self.clip, 1.0)
@@ -169,10 +169,10 @@ class Trainer:
                 self.average[name].copy_(tensors[f"average.{name}"])
         for number, optimizer in enumerate(self.optimizers):
             values = optimizer.state_dict()
-            for name, value in tensors.items():
+            for name, saved in tensors.items():
                 if name.startswith(f"state.{number}."):
                     key, field = name.split(".")[2:]
-                    values["state"].setdefault(int(key), {})[field] = value
+                    values["state"].setdefault(int(key), {})[field] = saved
             optimizer.load_state_dict(values)
         say(f"resumed at step {self.step}, {self.spent / 60:.1f} minutes in")
 

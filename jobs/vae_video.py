@@ -27,7 +27,7 @@ PCA_CLIPS = 160  # a kind of film
 def train_video(reels: list[Reel], minutes: float, work: Path, seed: int) -> VideoVAE:
     """The trained autoencoder with its statistics, ready to be written."""
     torch.manual_seed(seed)
-    vae = VideoVAE(VideoVAEConfig()).to(memory_format=torch.channels_last)
+    vae = VideoVAE(VideoVAEConfig())
     start_from_pca(vae, reels, seed)
     judged = held_out(reels, limit=6)
     say(f"PCA on held-out films: {show(judge(vae, judged))}")

@@ -40,8 +40,8 @@ class Block(nn.Module):
         super().__init__()
         self.near = nn.Conv1d(width, width, 3, padding=1)
         self.mix = nn.Conv1d(width, width, 1)
-        nn.init.zeros_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)
+        for weight in self.mix.parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,D,L] to the same."""
@@ -75,8 +75,8 @@ class AudioVAE(nn.Module):
         self.fine = Block(config.frame_width)
         self.fine_leave = nn.Conv1d(config.frame_width, vocoder.BINS, 1)
         for layer in (self.to_latent, self.leave, self.fine_leave):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for weight in layer.parameters():
+                nn.init.zeros_(weight)
         bands = vocoder.mel_bands(config.mels)
         self.register_buffer("bands", bands, persistent=False)
         # Between band centres the loudness of a bin is that of its bands, weighted by overlap.
@@ -109,7 +109,7 @@ class AudioVAE(nn.Module):
         return fn.pad(sound, (0, max(0, wanted - sound.shape[-1])))[:, None, :wanted].clamp(-1, 1)
 
     def loudness(self, sound: Tensor) -> tuple[Tensor, Tensor]:
-        """Loudness of mel bands [B,M,N] and of bins [B,K,N]; the sound is fitted to whole latents."""
+        """Loudness of mel bands [B,M,N] and of bins [B,K,N], fitted to whole latents."""
         if sound.ndim != 3 or sound.shape[1] != 1:
             raise ValueError(f"sound has shape {tuple(sound.shape)}; it must be [B,1,S]")
         size = max(1, round(sound.shape[2] / self.config.hop)) * self.config.hop

@@ -100,20 +100,21 @@ class VideoVAE(nn.Module):
         self.decoder = nn.ModuleList(Block(config.width) for _ in range(config.decoder_blocks))
         self.leave = Patches(config, config.width, down=False)
         for layer in (self.to_latent, self.leave.first, self.leave.later):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for weight in layer.parameters():
+                nn.init.zeros_(weight)
         self.register_buffer("mean_stat", torch.full((config.channels,), torch.nan))
         self.register_buffer("std_stat", torch.full((config.channels,), torch.nan))
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """[B,3,F,H,W] to [B,C,T,h,w], zero mean and unit variance a channel on the training films."""
+        """[B,3,F,H,W] to [B,C,T,h,w], zero mean and unit variance a channel."""
         return (self.encode_raw(pixels) - _channels(self.mean_stat)) / _channels(self.std_stat)
 
     def decode(self, latent: Tensor) -> Tensor:
         """[B,C,T,h,w] to [B,3,F,H,W], clipped to −1…1."""
         if latent.ndim != 5 or latent.shape[1] != self.config.channels:
             raise ValueError(
-                f"latent has shape {tuple(latent.shape)}; it must be [B,{self.config.channels},T,h,w]"
+                f"latent has shape {tuple(latent.shape)}; "
+                f"it must be [B,{self.config.channels},T,h,w]"
             )
         raw = latent * _channels(self.std_stat) + _channels(self.mean_stat)
         return self.decode_raw(raw).clamp(-1, 1)

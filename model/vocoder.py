@@ -65,7 +65,7 @@ def magnitudes(sound: Tensor) -> Tensor:
 
 
 def mel_bands(count: int) -> Tensor:
-    """Triangles [M,K] of height 1, as librosa.filters.mel(norm=None) makes them (Slaney's scale)."""
+    """Triangles [M,K] of height 1, as of librosa.filters.mel(norm=None), Slaney's scale."""
     top = _mel(torch.tensor(RATE / 2, dtype=torch.float64))
     edges = _hertz(torch.linspace(0, float(top), count + 2, dtype=torch.float64))
     bins = torch.linspace(0, RATE / 2, BINS, dtype=torch.float64)
@@ -76,7 +76,9 @@ def mel_bands(count: int) -> Tensor:
 
 def _mel(hertz: Tensor) -> Tensor:
     return torch.where(
-        hertz < 1000, hertz * 3 / 200, 15 + torch.log(hertz.clamp(min=1) / 1000) * 27 / math.log(6.4)
+        hertz < 1000,
+        hertz * 3 / 200,
+        15 + torch.log(hertz.clamp(min=1) / 1000) * 27 / math.log(6.4),
     )
 
 

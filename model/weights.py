@@ -53,7 +53,7 @@ def unpack(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def fingerprint(tensors: dict[str, Tensor], config: dict[str, Any]) -> str:
-    """12 hex characters that name these weights and their configuration: any change changes them."""
+    """12 hex characters that name weights and configuration: any change changes them."""
     digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=6)
     for name, tensor in sorted(tensors.items()):
         value = tensor.detach().cpu().contiguous()
