@@ -41,9 +41,21 @@ def recipe(folder):
     return path, out
 
 
-def start(path):
-    command = [sys.executable, "-m", "jobs.train", str(path)]
-    return subprocess.Popen(command, start_new_session=True)
+@pytest.fixture
+def start():
+    """Start a driver; whatever is left of them ends with the test."""
+    drivers = []
+
+    def begin(path):
+        command = [sys.executable, "-m", "jobs.train", str(path)]
+        drivers.append(subprocess.Popen(command, start_new_session=True))
+        return drivers[-1]
+
+    yield begin
+    for driver in drivers:
+        if driver.poll() is None:
+            os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
 
 
 def steps_of(out):
@@ -60,16 +72,16 @@ def hashes(out):
     return {n: f["sha256"] for n, f in manifest["files"].items() if n.endswith(".safetensors")}
 
 
-def test_killed_twice_ends_with_the_same_losses(tmp_path):
+def test_killed_twice_ends_with_the_same_losses(tmp_path, start):
     """Catches state that only the driver or the workers' memory held."""
     (tmp_path / "calm").mkdir()
     (tmp_path / "wild").mkdir()
     path, calm = recipe(tmp_path / "calm")
-    assert start(path).wait(500) == 0
+    assert start(path).wait(900) == 0
     path, wild = recipe(tmp_path / "wild")
     for wanted in (14, 37):
         driver = start(path)
-        end = time.monotonic() + 400
+        end = time.monotonic() + 900
         while not (wild / "metrics.jsonl").exists() or max(steps_of(wild), default=0) < wanted:
             assert driver.poll() is None, "the driver ended by itself"
             assert time.monotonic() < end
@@ -78,7 +90,7 @@ def test_killed_twice_ends_with_the_same_losses(tmp_path):
         driver.wait()
         time.sleep(5)  # Ray's own processes follow their driver
     assert max(steps_of(wild)) < 60
-    assert start(path).wait(500) == 0
+    assert start(path).wait(900) == 0
     starts = [line["step"] for line in read(wild / "metrics.jsonl") if line["kind"] == "start"]
     assert len(starts) == 3
     assert starts[0] == 0

@@ -9,11 +9,11 @@ import torch
 
 from benchmarks.random_shards import make_set
 from jobs.config import Recipe
-from jobs.train import make_job
 from jobs.training.config import TrainConfig
 from jobs.training.engine import environment, single_process_group
 from jobs.training.log import read
 from jobs.training.loop import train_worker
+from jobs.training.prepare import make_job
 
 TINY = {
     "model": {"width": 16, "heads": 2, "dual": 1, "single": 1},

@@ -1,0 +1,123 @@
+"""From recipe and shard set to the job that every worker gets; a misfit is refused here."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobs.config import Recipe, RecipeError, code_version
+from jobs.training.config import FREE, TrainConfig
+from jobs.training.run import Job
+from jobs.training.track import Target
+from model.config import ModelConfig, named_config
+from pipelines.contract import bucket_geometry, read_contract
+
+
+def make_job(recipe: Recipe, shards: Path) -> Job:
+    """What every worker gets, checked against the contract. Raises RecipeError naming the field."""
+    config = recipe.train
+    try:
+        contract = read_contract(shards)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    model = model_config(config, contract)
+    return Job(
+        out=str(recipe.out.resolve()),
+        shards=str(shards),
+        seed=recipe.seed,
+        config=config,
+        model=model,
+        card={
+            "model": model.to_json(),
+            "rendition": config.rendition,
+            "buckets": {name: rendition_of(contract, name, config) for name in contract["buckets"]},
+            **{key: contract[key] for key in ("video_vae", "audio_vae", "text")},
+            "data": contract["fingerprint"],
+            "recipe": recipe.name,
+            "code": code_version(),
+        },
+        identity=identity(recipe, contract, model),
+        texts=prompt_features(config, contract),
+    )
+
+
+def model_config(config: TrainConfig, contract: dict[str, Any]) -> ModelConfig:
+    """The model that fits the shards' latents. Raises RecipeError naming the field."""
+    for name in contract["buckets"]:
+        rendition_of(contract, name, config)
+    from_data = {
+        "video_channels": contract["video_vae"]["spec"]["channels"],
+        "audio_channels": contract["audio_vae"]["spec"]["channels"],
+        "text_dim": contract["text"]["dim"],
+    }
+    for field, value in from_data.items():
+        if config.model.get(field, value) != value:
+            raise RecipeError(
+                f"train.model.{field} is {config.model[field]}, the shard set has {value}; "
+                "leave the field out"
+            )
+    try:
+        return named_config(config.size, **{**config.model, **from_data})
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"train.size or train.model: {error}") from error
+
+
+def rendition_of(contract: dict[str, Any], bucket: str, config: TrainConfig) -> dict[str, Any]:
+    """Size and rate of the trained rendition in a bucket. Raises RecipeError."""
+    renditions = bucket_geometry(contract, bucket)
+    if config.rendition not in renditions:
+        raise RecipeError(
+            f"train.rendition is {config.rendition!r}, the shard set has {', '.join(renditions)}"
+        )
+    shape = renditions[config.rendition]
+    return {
+        "frames": shape.frames,
+        "height": shape.height,
+        "width": shape.width,
+        "fps": shape.fps,
+        "train": contract["buckets"][bucket]["train"],
+    }
+
+
+def identity(recipe: Recipe, contract: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
+    """What the two halves of a resumed run must share, by dotted recipe field."""
+    fields = recipe.train.model_dump(mode="json", exclude=set(FREE))
+    return {
+        "seed": recipe.seed,
+        "data": contract["fingerprint"],
+        "model": model.to_json(),
+        **{f"train.{name}": value for name, value in fields.items()},
+    }
+
+
+def prompt_features(config: TrainConfig, contract: dict[str, Any]) -> tuple[Any, ...]:
+    """Text features of the sample prompts, from the encoder that made the shards."""
+    if not (config.sample_every and config.sample_prompts):
+        return ()
+    from model.text import load_text_encoder  # noqa: PLC0415 - seconds, and seldom needed
+
+    encoder = load_text_encoder(contract["text"]["encoder"])
+    if encoder.fingerprint != contract["text"]["fingerprint"]:
+        raise RecipeError(
+            "the text encoder here is not the one that made the shard set; encode again"
+        )
+    return tuple(encoder.encode(list(config.sample_prompts)))
+
+
+def target(recipe: Recipe, job: Job) -> Target:
+    """What MLflow is told about the run."""
+    return Target(
+        uri=recipe.tracking_uri,
+        experiment=recipe.name,
+        name=f"train {recipe.name}",
+        out=Path(job.out),
+        params={
+            **{k: str(v) for k, v in job.identity.items() if k != "model"},
+            **{f"model.{k}": str(v) for k, v in job.card["model"].items()},
+            "code": job.card["code"],
+        },
+        texts={
+            "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
+            "contract.fingerprint": job.card["data"],
+        },
+    )
