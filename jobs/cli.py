@@ -32,11 +32,13 @@ VERBS = {
 }
 
 
-# Nothing of ours calls home; a person who wants a library's telemetry can switch it on again.
-NO_TELEMETRY = {
+# Nothing of ours calls home, and our own progress is the output; a person who wants a library's
+# telemetry or bars sets the variable.
+QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
 }
 
@@ -61,7 +63,7 @@ def main_verb(verb: str) -> int:
 
 def run_verb(verb: str, words: list[str]) -> int:
     """Load the recipe, apply overrides and run `jobs.<verb>.run(recipe, positional words)`."""
-    for name, value in NO_TELEMETRY.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     module = importlib.import_module(f"jobs.{verb}")
     if words and words[0] in {"-h", "--help"}:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from curation.progress import say
-from jobs.cli import FAILED, NO_TELEMETRY, VERBS, main_verb
+from jobs.cli import FAILED, QUIET, VERBS, main_verb
 from jobs.config import RecipeError, code_version
 
 TAKES_RECIPE = False
@@ -36,7 +36,7 @@ def run(words: list[str]) -> int:
         runtime_env={
             "working_dir": str(ROOT),
             "excludes": EXCLUDES,
-            "env_vars": NO_TELEMETRY | {"REELMILL_CODE_VERSION": code_version()},
+            "env_vars": QUIET | {"REELMILL_CODE_VERSION": code_version()},
         },
     )
     say(f"submit: {job} on {dashboard_address()}; `ray job stop {job}` ends it")
