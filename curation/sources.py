@@ -80,8 +80,13 @@ def is_film(name: str) -> bool:
 
 
 def look(path: str) -> Source:
-    """A local file's size and time; a name that is not UTF-8 is kept readable, and unreadable."""
+    """A local file's size and time.
+
+    Tables hold UTF-8: a name that is none is written with escapes and ends as `unreadable`.
+    """
     name = path.encode("utf-8", "backslashreplace").decode()
+    if name != path:
+        return Source(name)
     try:
         facts = Path(path).stat()
     except OSError:
@@ -185,7 +190,8 @@ def hash_source(path: str) -> str:
     try:
         if "://" not in path and not Path(path).is_file():
             raise RejectedError(
-                Reason.UNREADABLE, "not a regular file, or gone since it was listed"
+                Reason.UNREADABLE,
+                "no regular file, gone since it was listed, or its name is not UTF-8",
             )
         with opened(path) as handle:
             first = handle.read(1)

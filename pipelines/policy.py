@@ -1,6 +1,7 @@
 """Scores become verdicts by rules, in seconds and without touching media."""
 
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ def numbers(raw: list[Any]) -> NDArray[np.float64]:
 def refusal(clip: Row, rule: Rule) -> Row:
     """The verdict of a clip that `rule` drops."""
     value = clip.get(rule.score)
-    if value is None:
+    if value is None or (isinstance(value, float) and isnan(value)):
         detail = f"{rule.score} is not available"
     elif isinstance(value, str):
         detail = f"{rule.score} {value}"

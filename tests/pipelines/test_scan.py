@@ -1,0 +1,178 @@
+"""The whole scan over generated films with planted defects, on a local Ray."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.world.config import Defects, WorldConfig
+from curation.world.films import write_films
+from pipelines.ledger import Ledger
+from pipelines.scan import scan
+from pipelines.scan_config import ScanConfig, WindowConfig, split_of, windows
+from pipelines.tally import Tally
+
+PLANTED = ("silence", "shift", "freeze", "letterbox", "duplicate", "reencode", "truncate")
+LOOK = {"fps": 16, "height": 64, "width": 96, "seconds": (3, 3), "motions": ("fall", "throw")}
+WINDOW = WindowConfig(fps=16, min_s=2, max_s=3)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Two clean films and one of each defect; two that are no films."""
+    folder = tmp_path_factory.mktemp("films")
+    write_films(WorldConfig(films=3, seed=2, **LOOK), folder)
+    for number, kind in enumerate(PLANTED):
+        world = WorldConfig(
+            films=4, seed=2, defects=Defects(**{kind: 0.99}), shift_ms=(300, 300), **LOOK
+        )
+        inner = folder / kind
+        write_films(world, folder / "all" / kind)
+        inner.mkdir()
+        for path in (folder / "all" / kind).glob(f"film-0000{3 if number > 3 else number}.*"):
+            shutil.move(path, inner / path.name)
+    shutil.rmtree(folder / "all")
+    (folder / "text.mp4").write_text("not a film")
+    (folder / "empty.mp4").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scanned(films, local_ray, tmp_path_factory):
+    ledger = Ledger(tmp_path_factory.mktemp("scan") / "ledger")
+    config = ScanConfig(sources=[str(films)], window=WINDOW)
+    return config, ledger, scan(config, ledger)
+
+
+def clips_of(ledger, config):
+    scores = {r["clip_id"]: r for r in ledger.rows(f"scores/scan@{config.fingerprint()}")}
+    return {
+        c["path"]: c | scores[c["clip_id"]] for c in ledger.clips(config.fingerprint()).to_pylist()
+    }
+
+
+def defect(path):
+    truth = json.loads(Path(path).with_suffix(".truth.json").read_text())
+    return truth["defects"][0] if truth["defects"] else {"kind": "clean"}
+
+
+def test_every_film_has_one_row_with_its_reason(films, scanned):
+    """A film that vanishes between the folder and the ledger."""
+    _, ledger, tally = scanned
+    rows = {r["path"].removeprefix(f"{films}/"): r for r in ledger.rows("sources")}
+    found = sorted(str(p.relative_to(films)) for p in films.rglob("*.mp4"))
+    assert sorted(rows) == found
+    assert tally.total == sum(tally.status.values()) == len(found)
+    assert rows["text.mp4"]["reason"] == "format_not_allowed"
+    assert rows["empty.mp4"]["reason"] == "empty"
+    assert all(len(r["detail"] or "") <= 500 for r in rows.values())
+    assert {r["status"] for r in rows.values() if r["reason"] is None} == {"ok"}
+
+
+def test_planted_defects_show_in_their_scores(films, scanned):
+    """A score that is blind to what it is named after."""
+    config, ledger, _ = scanned
+    by_kind = {}
+    for path, row in clips_of(ledger, config).items():
+        by_kind.setdefault(defect(path)["kind"], []).append(row)
+    clean = by_kind["clean"]
+    assert all(r["has_sound"] == 1 and r["bars"] == 0 for r in clean)
+    assert by_kind["silence"][0]["has_sound"] == 0
+    assert by_kind["letterbox"][0]["bars"] == pytest.approx(0.28, abs=0.05)
+    assert by_kind["freeze"][0]["frozen_share"] > 0.5
+    shifted = by_kind["shift"][0]
+    if shifted["sync_confidence"] >= 3:
+        truth = defect(shifted["path"])["ms"]
+        assert shifted["sync_offset_ms"] == pytest.approx(truth, abs=2 * shifted["sync_floor_ms"])
+
+
+def test_repeats_are_marked(films, scanned):
+    """A re-encode or a copy that is trained on twice."""
+    config, ledger, _ = scanned
+    copies = [r for r in ledger.rows("sources") if r["reason"] == "duplicate"]
+    marked = [r for r in clips_of(ledger, config).values() if r["duplicate_of"]]
+    kinds = {defect(r["path"])["kind"] for r in copies} | {
+        defect(r["path"])["kind"] for r in marked
+    }
+    assert "clean" not in kinds - {"duplicate", "reencode"} or copies
+    originals = {r["clip_id"] for r in clips_of(ledger, config).values() if not r["duplicate_of"]}
+    assert all(r["duplicate_of"] in originals for r in marked)
+
+
+def test_clips_are_whole_latents_on_one_clock(scanned):
+    """Clips that no latent grid fits, or rows that disagree with their ids."""
+    config, ledger, _ = scanned
+    for clip in ledger.clips(config.fingerprint()).to_pylist():
+        assert (clip["frames"] - 1) % 4 == 0
+        assert clip["end_s"] - clip["start_s"] == pytest.approx(clip["frames"] / 16)
+        source_id, start, end = clip["clip_id"].split("-")
+        assert source_id == clip["source_id"]
+        assert (int(start), int(end)) == (
+            round(clip["start_s"] * 1000),
+            round(clip["end_s"] * 1000),
+        )
+        assert abs(clip["drift_ms"]) < 80
+        assert clip["split"] == split_of(source_id, config.val_share)
+
+
+def test_a_second_run_does_nothing(scanned, monkeypatch):
+    """A rerun that decodes, or writes, or counts otherwise."""
+    config, ledger, first = scanned
+    before = {p: p.stat().st_mtime_ns for p in ledger.folder.rglob("*.parquet")}
+    monkeypatch.setattr("pipelines.measure.measure_all", lambda *_: pytest.fail("it decoded again"))
+    again = scan(config, ledger)
+    assert again.status == first.status
+    assert again.earlier == again.total
+    assert before == {p: p.stat().st_mtime_ns for p in ledger.folder.rglob("*.parquet")}
+
+
+def test_parallelism_leaves_no_trace(scanned, tmp_path):
+    """Tables that depend on which worker was first."""
+    config, ledger, _ = scanned
+    other = Ledger(tmp_path / "ledger")
+    scan(config.model_copy(update={"workers": 1}), other)
+    assert contents(other) == contents(ledger)
+
+
+def contents(ledger):
+    return {
+        p.relative_to(ledger.folder): p.read_bytes()
+        for p in sorted(ledger.folder.rglob("*.parquet"))
+    }
+
+
+def test_an_empty_folder_is_an_honest_nothing(tmp_path, capsys):
+    """A trace, or a success that hides that there was nothing."""
+    tally = scan(ScanConfig(sources=[str(tmp_path)]), Ledger(tmp_path / "ledger"))
+    assert tally.total == 0
+    assert "0 films = 0 ok + 0 filtered + 0 failed + 0 skipped" in capsys.readouterr().err
+
+
+def test_windows_fill_a_shot():
+    """Frames lost at a shot's end to rounding, windows over its edge, or half a latent."""
+    assert windows(0.0, 2.125, WindowConfig(fps=8, min_s=2, max_s=5)) == [(0.0, 17)]
+    found = windows(10 / 3, 20.0, WindowConfig(fps=24, min_s=2, max_s=5))
+    assert found[0] == (3.334, 117)
+    assert all((n - 1) % 4 == 0 and 2 * 24 <= n <= 5 * 24 for _, n in found)
+    ends = [start + n / 24 for start, n in found]
+    assert all(b >= a for a, (b, _) in zip(ends, found[1:], strict=False))
+    assert ends[-1] <= 20.0 + 0.002  # what containers round times by
+    assert windows(0.0, 1.9, WindowConfig(fps=24)) == []
+
+
+def test_the_split_is_the_films_own():
+    """A film that changes sides when others are added, or shares that do not hold."""
+    ids = [f"{i:016x}" for i in np.random.default_rng(0).integers(0, 2**64, 2000, dtype=np.uint64)]
+    share = np.mean([split_of(i, 0.25) == "val" for i in ids])
+    assert share == pytest.approx(0.25, abs=0.04)
+    assert all(split_of(i, 0.0) == "train" for i in ids)
+
+
+def test_a_tally_that_does_not_add_up_is_an_error():
+    """A summary that loses an input."""
+    tally = Tally("x", "films", 2)
+    tally.add("ok")
+    with pytest.raises(AssertionError):
+        tally.line()
