@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil  # Ray brings its own
 import ray
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
@@ -50,15 +51,27 @@ def start(cpus: int | None = None) -> None:
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in paths if p))
     for attempt in range(STARTS):
+        before = set(psutil.Process().children(recursive=True))
         try:
             start_local(cpus)
         except Exception as error:  # Ray raises the class itself
             if "timed out during startup" not in str(error) or attempt == STARTS - 1:
                 raise
             say("Ray did not start within its 30 s on this busy machine; once more")
-            ray.shutdown()
+            end_children(before)
         else:
             return
+
+
+def end_children(before: set[psutil.Process]) -> None:
+    """End what a failed start left: Ray would keep it to the end of this process, fighting for CPU."""
+    left = set(psutil.Process().children(recursive=True)) - before
+    for process in left:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(left, timeout=10)
 
 
 def start_local(cpus: int | None) -> None:

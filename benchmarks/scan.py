@@ -1,0 +1,112 @@
+"""The whole scan against a bare decode of the same films: same decoder, size and cores, one run.
+
+The scan also hashes, finds shots, measures every frame, decodes and measures the sound, and writes
+the ledger. Both are timed in their steady state, from the moment when every worker has finished one
+film, because starting Ray is the same few seconds for ten films and for ten million.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from curation.media_write import write_clip
+from curation.sources import find_sources
+from pipelines import cluster, measure
+from pipelines.scan import new_row
+from pipelines.scan_config import ScanConfig
+
+AIM = 0.5
+FPS, SECONDS, HEIGHT, WIDTH, RATE = 24, 12, 360, 640, 48_000
+SIDE = ScanConfig().short_side
+
+
+def make_films(folder: Path, count: int) -> list[Path]:
+    """Films with three shots each: pans over textured pictures with grain, and clicks."""
+    frames = FPS * SECONDS
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        pixels = np.empty((frames, HEIGHT, WIDTH, 3), np.uint8)
+        for shot in range(3):
+            low = rng.integers(20, 235, (HEIGHT // 8, (WIDTH + 800) // 8, 3), dtype=np.uint8)
+            wide = np.kron(low, np.ones((8, 8, 1), np.uint8))
+            grain = rng.integers(0, 12, wide.shape, dtype=np.uint8)
+            wide = np.minimum(wide, 240) + grain
+            for i in range(shot * frames // 3, (shot + 1) * frames // 3):
+                at = 2 * i % 800
+                pixels[i] = wide[:HEIGHT, at : at + WIDTH]
+        sound = rng.normal(0, 0.05, (2, SECONDS * RATE)).astype(np.float32)
+        sound[:, :: RATE // 2] = 0.9
+        write_clip(folder / f"{number:03d}.mp4", pixels, FPS, sound, RATE)
+    return sorted(folder.glob("*.mp4"))
+
+
+def bare_decode(path: str) -> int:
+    """Decode all frames of a film at scan size with decord; returns their number."""
+    import decord  # noqa: PLC0415 - in the worker process
+
+    width = round(WIDTH * SIDE / HEIGHT)
+    reader = decord.VideoReader(path, decord.cpu(0), width=width, height=SIDE, num_threads=1)
+    done = 0
+    for first in range(0, len(reader), 64):
+        done += len(reader.get_batch(range(first, min(len(reader), first + 64))).asnumpy())
+    return done
+
+
+def peer(films: list[Path], workers: int) -> float:
+    """Frames a second of bare decoding in `workers` processes, each warmed by one film."""
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        pool.map(bare_decode, [str(p) for p in films[:workers]], chunksize=1)
+        begun = time.perf_counter()
+        frames = sum(pool.imap_unordered(bare_decode, [str(p) for p in films[workers:]]))
+        return frames / (time.perf_counter() - begun)
+
+
+def ours(films: list[Path], workers: int) -> float:
+    """Frames a second of the scan's measuring stage on Ray, after each worker's first film."""
+    config = ScanConfig(sources=[str(films[0].parent)], workers=workers)
+    rows = measure.hash_all([new_row(s, "benchmark") for s in find_sources(config.sources)])
+    begun, done = 0.0, 0
+    for number, film in enumerate(measure.measure_all(config, rows), 1):
+        if film["source"]["status"] != "ok":
+            raise RuntimeError(f"the scan refused a film: {film['source']['detail']}")
+        if number > workers:
+            done += FPS * SECONDS
+        elif number == workers:
+            begun = time.perf_counter()
+    return done / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="within 50 s on 2 cores")
+    quick = parser.parse_args().quick
+    workers = min(4, os.cpu_count() or 1)
+    with tempfile.TemporaryDirectory() as name:
+        films = make_films(Path(name), workers * (3 if quick else 9))
+        cluster.start(workers)
+        measured = ours(films, workers)
+        bare = peer(films, workers)
+    result = {
+        "name": "scan",
+        "ratio": round(measured / bare, 3),
+        "aim": AIM,
+        "ours": round(measured, 1),
+        "peer": round(bare, 1),
+        "unit": f"frames/s of {WIDTH}x{HEIGHT} at {SIDE} px, {workers} workers",
+        "versions": {p: version(p) for p in ("ray", "decord", "opencv-python-headless")},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
