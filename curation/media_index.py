@@ -207,28 +207,31 @@ def read_clock(container: Any, limits: dict[str, Any]) -> Clock:  # noqa: ANN401
     """Read every packet once. Raises RejectedError: corrupt, too_long, too_many_pixels."""
     video, audio = picture_stream(container), sound_stream(container)
     rows: list[tuple[int, int, bool, bool]] = []
-    last = Fraction(0)
-    first: Fraction | None = None
+    spans: dict[int, tuple[int, int]] = {}  # first and last moment of each stream, in its ticks
+    pictures, vp8 = (-1, False) if video is None else (video.index, video.codec.name == "vp8")
     try:
         for count, packet in enumerate(container.demux()):
             if count > MAX_PACKETS:
                 raise RejectedError(Reason.TOO_LONG, f"more than {MAX_PACKETS} packets")
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if packet.size == 0 or (stamp is None and packet.stream is not video):
+            if packet.size == 0:
                 continue
             if packet.is_corrupt:
                 raise RejectedError(Reason.CORRUPT, f"packet {count} is damaged")
+            index, pts, dts = packet.stream_index, packet.pts, packet.dts
+            stamp = dts if pts is None else pts
             if stamp is not None:
-                base = packet.stream.time_base
-                at = stamp * base
-                first = at if first is None else min(first, at)
-                last = max(last, at + (packet.duration or 0) * base)
-            if packet.stream is video and not _hidden_vp8(packet):
-                pts = MISSING if packet.pts is None else packet.pts
-                dts = MISSING if packet.dts is None else packet.dts
+                low, high = spans.get(index, (stamp, stamp))
+                end = stamp + (packet.duration or 0)
+                spans[index] = (min(low, stamp), max(high, end))
+            if index == pictures and not (vp8 and _hidden_vp8(packet)):
+                pts = MISSING if pts is None else pts
+                dts = MISSING if dts is None else dts
                 rows.append((pts, dts, packet.is_keyframe, packet.is_discard))
     except av.error.FFmpegError as error:
         raise RejectedError(Reason.CORRUPT, f"reading stopped: {error.strerror}") from None
+    bases = [stream.time_base for stream in container.streams]
+    first = min((low * bases[index] for index, (low, _) in spans.items()), default=None)
+    last = max((high * bases[index] for index, (_, high) in spans.items()), default=Fraction(0))
     _check_complete(container, first, last)
     if video is None or not rows:
         if video is not None:
@@ -292,4 +295,4 @@ def _check_complete(container: Any, first: Fraction | None, last: Fraction) -> N
 
 def _hidden_vp8(packet: Any) -> bool:  # noqa: ANN401
     """VP8 alternate reference frames take a packet and are never shown (RFC 6386 §9.1)."""
-    return packet.stream.codec_context.name == "vp8" and not memoryview(packet)[0] & 0x10
+    return not memoryview(packet)[0] & 0x10
