@@ -105,7 +105,7 @@ class Geometry:
         return f"{self.width}x{self.height}x{self.frames}@{self.fps:g}"
 
     def video_times(self) -> Tensor:
-        """Centre of each video latent in seconds, [T] float64: mean time of the frames it covers."""
+        """Centre of each video latent in seconds, [T] float64: mean of the frames it covers."""
         first = torch.tensor([0.5], dtype=torch.float64)
         later = torch.arange(1, self.latent_frames, dtype=torch.float64)
         step = self.video.time

@@ -64,7 +64,7 @@ def start(cpus: int | None = None) -> None:
 
 
 def end_children(before: set[psutil.Process]) -> None:
-    """End what a failed start left: Ray would keep it to the end of this process, fighting for CPU."""
+    """End what a failed start left; Ray would keep it as long as this process lives."""
     left = set(psutil.Process().children(recursive=True)) - before
     for process in left:
         try:
