@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer clips, < 50 s")
     asked = parser.parse_args()
     torch.set_num_threads(2)
-    films, limit, many = (30, 4, 60) if asked.quick else (200, 24, 300)
+    films, limit, many = (30, 4, 60) if asked.quick else (200, 60, 300)
     video, audio = load_video_vae(asked.weights), load_audio_vae(asked.weights)
     with tempfile.TemporaryDirectory(prefix="reelmill-") as temporary:
         cache = asked.cache or Path(temporary)

@@ -16,6 +16,7 @@ import torch
 
 from curation.files import write_bytes, write_json
 from curation.progress import say
+from jobs.cli import main_verb, split_words
 from jobs.config import RecipeError, code_version, parse_value
 from jobs.vae_audio import train_audio
 from jobs.vae_data import gather
@@ -27,15 +28,16 @@ DEFAULTS = {"out": "weights", "minutes": "60", "threads": "2", "seed": "0", "wor
 PICTURE_SHARE = 0.75
 
 
-def run(words: list[str], overrides: dict[str, str]) -> int:
+def run(words: list[str]) -> int:
     """Train both and write them; 0 when done. Raises RecipeError for a wrong request."""
+    folders, overrides = split_words(words)
     if unknown := set(overrides) - set(DEFAULTS):
         raise RecipeError(
             f"unknown: --{', --'.join(sorted(unknown))}; known: --{', --'.join(DEFAULTS)}"
         )
-    if len(words) > 1:
-        raise RecipeError(f"give one folder of films, not {len(words)}")
-    films = Path(words[0]) if words else None
+    if len(folders) > 1:
+        raise RecipeError(f"give one folder of films, not {len(folders)}")
+    films = Path(folders[0]) if folders else None
     if films is not None and not films.is_dir():
         raise RecipeError(f"{films} is not a folder")
     chosen = DEFAULTS | overrides
@@ -74,3 +76,7 @@ def number(name: str, text: str, least: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
         raise RecipeError(f"--{name} {text}: give a number of at least {least:g}")
     return float(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main_verb("vae"))

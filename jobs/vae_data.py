@@ -172,7 +172,8 @@ def held_out_clips(reel: Reel, frames: int, fps: float, limit: int) -> Iterator[
     starts = [
         start
         for first, end in reel.held
-        for start in range(first, end - need + 1, max(need, (end - first) // 12))
+        for start in range(first, end - need + 1, max(need, (end - first) // 30))
     ]
-    for start in starts[:: max(1, len(starts) // limit)][:limit]:
+    chosen = np.linspace(0, len(starts) - 1, min(limit, len(starts))).round().astype(int)
+    for start in (starts[place] for place in chosen):
         yield to_tensor(reel.pixels[start : start + need : step])
