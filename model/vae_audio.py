@@ -104,7 +104,7 @@ class AudioVAE(nn.Module):
             )
         raw = latent * self.std_stat[:, None] + self.mean_stat[:, None]
         mel = self.decode_raw(raw)
-        sound = vocoder.griffin_lim(vocoder.amplitude(self.fine_loudness(mel)))
+        sound = vocoder.griffin_lim(self.amplitudes(mel))
         wanted = sound.shape[-1] if samples is None else samples
         return fn.pad(sound, (0, max(0, wanted - sound.shape[-1])))[:, None, :wanted].clamp(-1, 1)
 
@@ -142,3 +142,17 @@ class AudioVAE(nn.Module):
         coarse = torch.einsum("km,bmn->bkn", self.spread, mel)
         fine: Tensor = self.fine_leave(self.fine(fn.silu(self.fine_enter(mel))))
         return coarse + fine
+
+    def amplitudes(self, mel: Tensor) -> Tensor:
+        """Mel bands [B,M,N] to amplitudes [B,K,N] whose bands have the level of `mel`.
+
+        Bins alone are medians of what was heard: a steady tone of 3 kHz came out 15 dB too low,
+        with two rounds of this it is 6 dB.
+        """
+        wanted = vocoder.amplitude(mel)
+        bins = vocoder.amplitude(self.fine_loudness(mel))
+        for _ in range(2):
+            heard = torch.einsum("mk,bkn->bmn", self.bands, bins).clamp(min=1e-6)
+            gain = torch.einsum("km,bmn->bkn", self.spread, wanted / heard)
+            bins = bins * gain.clamp(0.1, 10)
+        return bins
