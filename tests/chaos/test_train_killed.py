@@ -41,13 +41,30 @@ def recipe(folder):
     return path, out
 
 
+# a worker without Ray: starts in a third of the time, so that more kills fit
+WORKER = """
+import sys
+from pathlib import Path
+from jobs.config import load_recipe
+from jobs.train import find_shards
+from jobs.training.engine import single_process_group
+from jobs.training.loop import train_worker
+from jobs.training.prepare import make_job
+recipe = load_recipe(Path(sys.argv[1]), {"train.workers": "1"})
+single_process_group(int(sys.argv[2]))
+train_worker({"job": make_job(recipe, find_shards(recipe))})
+"""
+
+
 @pytest.fixture
 def start():
-    """Start a driver; whatever is left of them ends with the test."""
+    """Start a driver, or a worker on a port; whatever is left of them ends with the test."""
     drivers = []
 
-    def begin(path):
+    def begin(path, port=None):
         command = [sys.executable, "-m", "jobs.train", str(path)]
+        if port:
+            command = [sys.executable, "-c", WORKER, str(path), str(port)]
         drivers.append(subprocess.Popen(command, start_new_session=True))
         return drivers[-1]
 
@@ -72,6 +89,15 @@ def hashes(out):
     return {n: f["sha256"] for n, f in manifest["files"].items() if n.endswith(".safetensors")}
 
 
+def until(condition, driver):
+    """Wait for what the driver has to bring about."""
+    end = time.monotonic() + 900
+    while not condition():
+        assert driver.poll() is None, "the driver ended by itself"
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_killed_twice_ends_with_the_same_losses(tmp_path, start):
     """Catches state that only the driver or the workers' memory held."""
     (tmp_path / "calm").mkdir()
@@ -81,21 +107,43 @@ def test_killed_twice_ends_with_the_same_losses(tmp_path, start):
     path, wild = recipe(tmp_path / "wild")
     for wanted in (14, 37):
         driver = start(path)
-        end = time.monotonic() + 900
-        while not (wild / "metrics.jsonl").exists() or max(steps_of(wild), default=0) < wanted:
-            assert driver.poll() is None, "the driver ended by itself"
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda wanted=wanted: max(steps_of(wild), default=0) >= wanted, driver)
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
         time.sleep(5)  # Ray's own processes follow their driver
     assert max(steps_of(wild)) < 60
     assert start(path).wait(900) == 0
-    starts = [line["step"] for line in read(wild / "metrics.jsonl") if line["kind"] == "start"]
-    assert len(starts) == 3
-    assert starts[0] == 0
-    assert all(step > 0 for step in starts[1:])
+    check_same(wild, calm, starts=3)
+    assert start(path).wait(100) == 0, "a finished run says so"
+
+
+def test_killed_while_saving_ends_with_the_same_losses(tmp_path, start):
+    """Catches a checkpoint that exists before it is whole: each kill falls into a save."""
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "wild").mkdir()
+    path, calm = recipe(tmp_path / "calm")
+    assert start(path, 29_871).wait(900) == 0
+    path, wild = recipe(tmp_path / "wild")
+    folder = wild / "checkpoints"
+    for number, step in enumerate((20, 30, 50)):
+        driver = start(path, 29_872 + number)
+        pattern = f".tmp-step-{step:08d}-*"
+        until(lambda pattern=pattern: any(folder.glob(pattern)), driver)
+        time.sleep(0.05 * number)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+        assert checkpoint.step_of(checkpoint.newest(folder)) >= step - 10
+    assert start(path, 29_876).wait(900) == 0
+    check_same(wild, calm, starts=4)
+    assert not list(folder.glob(".tmp-*"))
+
+
+def check_same(wild, calm, starts):
+    """The killed run has every step once, and the undisturbed run's numbers and weights."""
+    begun = [x["step"] for x in read(wild / "metrics.jsonl") if x["kind"] == "start"]
+    assert len(begun) == starts
+    assert begun[0] == 0
+    assert all(step > 0 for step in begun[1:])
     assert steps_of(wild) == list(range(1, 61))
     assert facts(wild) == facts(calm)
     assert hashes(wild) == hashes(calm)
-    assert start(path).wait(100) == 0, "a finished run says so"

@@ -49,17 +49,28 @@ def tiny():
     return make
 
 
-@pytest.fixture(scope="module")
-def alone():
-    """This process is a world of one; environment and thread settings are put back."""
-    before, threads = dict(os.environ), torch.get_num_threads()
-    os.environ.update(environment(TrainConfig()))
+@pytest.fixture(scope="session")
+def process_group():
+    """A world of one for the whole session: DeepSpeed keeps the first group it meets."""
+    before = dict(os.environ)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    os.environ.update(environment(TrainConfig()))
     single_process_group(port)
-    yield
+    needed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    os.environ.clear()
+    os.environ.update(before)
+    yield needed
     torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def alone(process_group):
+    """The process is a training worker; environment and settings of torch are put back."""
+    before, threads = dict(os.environ), torch.get_num_threads()
+    os.environ.update(process_group)
+    yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
     os.environ.clear()
