@@ -25,13 +25,13 @@ def films(tmp_path_factory):
     """Two clean films, one of each defect, a copy, a bad re-encode, and two that are no films."""
     folder = tmp_path_factory.mktemp("films")
     for number in range(2):
-        write_film(WorldConfig(seed=2, **LOOK), folder, number)
+        write_film(WorldConfig(seed=2, backgrounds=("texture",), **LOOK), folder, number)
     for number, kind in enumerate(PLANTED, 2):
         defects = Defects(**{kind: 1.0})
         world = WorldConfig(seed=2, defects=defects, shift_ms=(300, 300), **LOOK)
         write_film(world, folder, number)
     shutil.copy(film_path(folder, 0), folder / "zz copy.mp4")
-    transcode(film_path(folder, 1), folder / "zz worse.mp4", crf=36, audio_bitrate=24_000)
+    transcode(film_path(folder, 1), folder / "zz worse.mp4", crf=30, audio_bitrate=24_000)
     (folder / "text.mp4").write_text("not a film")
     (folder / "empty.mp4").touch()
     return folder
