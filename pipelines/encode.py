@@ -12,7 +12,7 @@ import torch
 from curation.files import sweep
 from curation.media import Limits
 from curation.progress import progress, say
-from curation.records import Status
+from curation.records import Reason, Status
 from pipelines.contract import (
     CONSTANTS,
     INDEX,
@@ -28,6 +28,9 @@ from pipelines.ledger import Ledger, Row
 from pipelines.shards import ShardError, read_side
 from pipelines.storage import DataRoot
 from pipelines.tally import Tally
+
+# What a rerun tries again, as the scan does: neither is the clip's fault.
+AGAIN = {Reason.UNREADABLE, Reason.INTERNAL}
 
 
 def encode(
@@ -48,7 +51,7 @@ def encode(
         folder = root.shards / plan.name
         folder.mkdir(parents=True, exist_ok=True)
         tally = Tally("encode", "clips", plan.clips)
-        missing = [task for task in plan.tasks if read_side(folder, task.shard) is None]
+        missing = [task for task in plan.tasks if not _finished(read_side(folder, task.shard))]
         before = {task.shard for task in plan.tasks} - {task.shard for task in missing}
         if missing:
             sweep(folder)
@@ -67,6 +70,11 @@ def encode(
     tally.close(f"shards/{plan.name}")
     _describe(contract)
     return tally
+
+
+def _finished(side: dict[str, Any] | None) -> bool:
+    """Whether a shard is there, and no clip of it failed for a reason that may be gone."""
+    return side is not None and not any(f["reason"] in AGAIN for f in side["failures"])
 
 
 def artefact_rows(plan: Plan, sides: list[dict[str, Any]]) -> list[Row]:

@@ -16,7 +16,6 @@ from pipelines.encode_clip import ClipEncoder
 from pipelines.encode_config import EncodeConfig
 from pipelines.encode_plan import Task
 from pipelines.measure import Attempts, pool, quiet_ray_data
-from pipelines.shards import read_side
 
 DEATHS = 5  # of workers on one shard; more is no accident
 
@@ -36,12 +35,12 @@ class EncodeShard:
         self.attempts = attempts
 
     def __call__(self, row: dict[str, str]) -> dict[str, Any]:
-        """Make the shard of `row`, unless another attempt committed it."""
+        """Make and commit the shard of `row`."""
         task = Task.from_row(row)
         # Ray would start a worker again for ever; what no worker survives must end the run.
         if ray.get(self.attempts.begin.remote(task.shard)) > DEATHS:
             raise RuntimeError(f"{DEATHS} workers died on shard {task.shard}; is memory short?")
-        side = read_side(self.folder, task.shard) or self.encoder.shard(task, self.folder)
+        side = self.encoder.shard(task, self.folder)
         failed = len(side["failures"])
         return {"shard": task.shard, "clips": len(task.clips), "failed": failed}
 

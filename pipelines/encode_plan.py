@@ -7,6 +7,7 @@ parallelism nor kills can change what is in them.
 import hashlib
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from curation.files import fingerprint
@@ -95,7 +96,7 @@ def kept_clips(ledger: Ledger, inputs: Inputs) -> list[Row]:
 
 
 def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[Row]) -> Plan:
-    """Shards of `clips`: by bucket, films in the order of their ids' hashes, in fixed chunks."""
+    """Shards of `clips`: by bucket, films in the order of their ids' hashes, in equal chunks."""
     encode = encode_fingerprint(config, makers, inputs)
     buckets: dict[str, dict[str, Geometry]] = {}
     members: dict[str, list[Row]] = {}
@@ -115,8 +116,10 @@ def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[
     for name in sorted(members):
         rows = sorted(members[name], key=_place)
         size = chunk(config, buckets[name], makers)
-        for start in range(0, len(rows), size):
-            mine = tuple(rows[start : start + size])
+        count = -(-len(rows) // size)
+        edges = [number * len(rows) // count for number in range(count + 1)]
+        for start, end in pairwise(edges):  # shards of equal size: no worker waits for a large one
+            mine = tuple(rows[start:end])
             ids = [clip["clip_id"] for clip in mine]
             tasks.append(Task(f"{name}-{fingerprint([encode, ids])}", name, mine))
     names = [task.shard for task in tasks]

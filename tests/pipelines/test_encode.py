@@ -124,7 +124,8 @@ def test_every_clip_has_a_row(encoded):
 
 
 def test_failures_are_rows(root, films, config, tmp_path):
-    """Catches a bad clip that takes its shard along, or vanishes from the count."""
+    """Catches a bad clip that takes its shard along, vanishes from the count, or stays failed
+    though its film is back."""
     broken = tmp_path / "films"
     shutil.copytree(films, broken)
     root = DataRoot(tmp_path / "other")
@@ -140,6 +141,14 @@ def test_failures_are_rows(root, films, config, tmp_path):
     assert (tally.total, tally.status["ok"], tally.status["failed"]) == (9, 2, 7)
     assert tally.reasons == {"unreadable": 5, "bad_caption": 1, "too_short": 1}
     assert read_contract(find_set(root))["counts"]["in"] == 9
+    assert verify(find_set(root)) == []
+    shutil.copy2(films / "0.mp4", broken / "0.mp4")  # the disk is back
+    assert encode(root, config, INPUTS).reasons == {
+        "unreadable": 2,
+        "bad_caption": 1,
+        "too_short": 1,
+    }
+    assert read_contract(find_set(root))["counts"]["ok"] == 5
     assert verify(find_set(root)) == []
 
 
