@@ -58,7 +58,7 @@ def write_set(
     entries = [entry for side in sides for entry in side_entries(side)]
     columns = {name: [getattr(e, name) for e in entries] for name in INDEX_SCHEMA.names}
     with atomic(folder / INDEX) as temp:
-        pq.write_table(pa.table(columns, schema=INDEX_SCHEMA), temp)
+        pq.write_table(pa.table(columns, schema=INDEX_SCHEMA), temp, store_schema=False)
     names = sorted(constants)
     data = safetensors.torch.save({name: constants[name].contiguous() for name in names})
     write_bytes(folder / CONSTANTS, data)
@@ -117,10 +117,22 @@ def read_index(folder: Path, contract: dict[str, Any]) -> pa.Table:
     """
     path = folder / INDEX
     check_file(path, contract["index"], INDEX)
-    table = pq.ParquetFile(path, arrow_extensions_enabled=False).read()
+    if b"ARROW:schema" in footer(path):
+        # Arrow wakes the extension types named there, ray.data's among them, as it opens the file.
+        raise ShardError(INDEX, "index_edited", "it stores an Arrow schema; ours stores none")
+    table = pq.ParquetFile(path).read()
     if not table.schema.equals(INDEX_SCHEMA, check_metadata=False):
         raise ShardError(INDEX, "index_edited", f"columns {table.schema.names}")
     return table
+
+
+def footer(path: Path) -> bytes:
+    """The bytes of a Parquet file's footer, unparsed."""
+    with path.open("rb") as handle:
+        handle.seek(-8, 2)
+        size = int.from_bytes(handle.read(4), "little")
+        handle.seek(-min(size + 8, path.stat().st_size), 2)
+        return handle.read()
 
 
 def read_constants(folder: Path, contract: dict[str, Any]) -> dict[str, Tensor]:

@@ -1,11 +1,11 @@
 """Every damage of the matrix is found and named, and strict reading refuses each."""
 
 import hashlib
+import importlib
 import json
 import shutil
 from itertools import islice
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -160,15 +160,19 @@ def test_a_newer_schema_is_refused(folder):
 
 
 def test_extension_types_of_an_index_stay_asleep(folder):
-    """Catches Arrow extension types, whose metadata has run code in other readers."""
+    """Catches Arrow extension types, whose metadata has run code in other readers.
+
+    ray.data registers its types at import, so the reader meets them as a training worker would.
+    """
+    importlib.import_module("ray.data")
     table = pq.read_table(folder / "index.parquet")
     field = table.schema.field("key").with_metadata(
         {b"ARROW:extension:name": b"ray.data.arrow_tensor", b"ARROW:extension:metadata": b"cos\n"}
     )
     schema = table.schema.set(table.schema.get_field_index("key"), field)
-    pq.write_table(table.cast(pa.schema(schema)), folder / "index.parquet")
+    pq.write_table(table.cast(schema), folder / "index.parquet")
     data = (folder / "index.parquet").read_bytes()
     facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     forge(folder, lambda c: c.update(index=facts))
-    assert pq.read_schema(folder / "index.parquet").field("key").metadata == field.metadata
-    assert Stream(folder, seed=0, global_batch=1).reader.columns["key"].type == pa.string()
+    with pytest.raises(ShardError, match="Arrow schema"):
+        Stream(folder, seed=0, global_batch=1)
