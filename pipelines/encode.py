@@ -15,9 +15,9 @@ from curation.progress import progress, say
 from curation.records import Reason, Status
 from pipelines.contract import (
     CONSTANTS,
-    INDEX,
     check_file,
     read_contract,
+    read_index,
     set_current,
     write_set,
 )
@@ -123,7 +123,7 @@ def _seal(
     """Write index, constants and contract, unless the contract is there and fits the shards."""
     try:
         contract = read_contract(folder)
-        check_file(folder / INDEX, contract["index"], INDEX)
+        read_index(folder, contract)
         check_file(folder / CONSTANTS, contract["constants"], CONSTANTS)
         if {s["name"]: s["sha256"] for s in contract["shards"]} == {
             s["shard"]: s["sha256"] for s in sides
