@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 INSTANTS = 8
 BITS = 64 * INSTANTS
-# Of the bits. Different films of one ball on a plain wall differ by 60 of 512 at least, textured
-# ones by 170; bad re-encodes (crf 36) of the textured by 18 to 86, of the plain by 12 to 166: those
-# of the plain are mostly missed, and no film is taken for another.
+# Of the bits. Bad re-encodes (crf 36) of textured films differ by 18 to 86 of 512, of plain ones by
+# 12 to 166: those of the plain are mostly missed. Other textured films differ by 170 at least, but
+# one ball on a plain wall by as little as 18 from another that falls alike, so the level decides.
 NEAR = 0.1
+SAME_LEVEL = 0.012  # of full scale, brightness and contrast both: 3 of 255; a re-encode moves 1
 BAND_BITS = 16  # two clips are compared when any 16 bits in a row agree: 32 chances a pair
 CROWDED = 64  # clips that share one band beyond this number say nothing (plain backgrounds)
 
@@ -31,10 +32,12 @@ def clip_hash(hashes: NDArray[np.uint64]) -> str:
     return "".join(f"{int(hashes[i]):016x}" for i in places)
 
 
-def find_repeats(hashes: Sequence[str | None], rank: Sequence[object]) -> dict[int, int]:
+def find_repeats(
+    hashes: Sequence[str | None], levels: NDArray[np.float64], rank: Sequence[object]
+) -> dict[int, int]:
     """Which clip (by index) repeats which: the one of lowest `rank` among its likes is kept.
 
-    Clips without a hash repeat nothing.
+    `levels` [N,2] are brightness and contrast in 0..1. Clips without a hash repeat nothing.
     """
     known = [i for i, h in enumerate(hashes) if h]
     if len(known) < 2:
@@ -51,6 +54,8 @@ def find_repeats(hashes: Sequence[str | None], rank: Sequence[object]) -> dict[i
         others = sorted({o for band in bands if len(seen[band]) <= CROWDED for o in seen[band]})
         if others:
             distance = np.bitwise_count(packed[others] ^ packed[k]).sum(axis=1)
+            apart = np.abs(levels[[known[o] for o in others]] - levels[known[k]]).max(axis=1)
+            distance = np.where(apart <= SAME_LEVEL, distance, BITS)
             best = int(distance.argmin())
             if distance[best] <= NEAR * BITS:
                 repeats[known[k]] = known[others[best]]

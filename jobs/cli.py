@@ -66,7 +66,7 @@ def run_verb(verb: str, words: list[str]) -> int:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     module = importlib.import_module(f"jobs.{verb}")
-    if words and words[0] in {"-h", "--help"}:
+    if {"-h", "--help"} & set(words):
         say(describe(verb, module.__doc__ or "", getattr(module, "SECTIONS", ())))
         return DONE
     try:

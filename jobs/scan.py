@@ -15,9 +15,14 @@ SECTIONS = ("scan",)
 
 def run(recipe: Recipe, words: list[str]) -> int:
     """Scan `recipe.scan.sources`; further words are sources instead."""
-    config = recipe.scan.model_copy(update={"sources": words}) if words else recipe.scan
-    if not config.sources:
-        raise RecipeError("scan.sources is empty; name folders, patterns or manifests of films")
+    made = recipe.out / "films"
+    sources = words or recipe.scan.sources or ([str(made)] if made.is_dir() else [])
+    if not sources:
+        raise RecipeError(
+            "scan.sources is empty; name folders, patterns or manifests of films, or make some "
+            "with `reelmill world`"
+        )
+    config = recipe.scan.model_copy(update={"sources": sources})
     try:
         tally = scan(config, Ledger(recipe.data.ledger))
     except ValueError as error:

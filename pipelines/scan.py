@@ -8,6 +8,7 @@ which is imported only when there is something to do: a rerun takes no time.
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from curation.likeness import find_repeats
@@ -142,7 +143,8 @@ def finish(ledger: Ledger, name: str) -> None:
     ]
     # The larger picture is the better copy; between equals the id decides.
     rank = [(-clips[i]["width"] * clips[i]["height"], i) if i in clips else (0, i) for i in ids]
-    repeats = find_repeats(hashes, rank)
+    levels = np.array([scores[name].to_pylist() for name in ("brightness", "contrast")], float).T
+    repeats = find_repeats(hashes, levels, rank)
     column = pa.array(
         [ids[repeats[i]] if i in repeats else None for i in range(len(ids))], pa.string()
     )

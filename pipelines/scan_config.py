@@ -39,7 +39,8 @@ class ScanConfig(FilmConfig):
 
     sources: list[str] = Field(
         default_factory=list,
-        description="folders, files, patterns, manifests (.csv, .parquet) or URIs of films",
+        description="folders, files, patterns, manifests (.csv, .parquet) or URIs of films; "
+        "none takes what `reelmill world` made",
     )
     window: WindowConfig = Field(default_factory=WindowConfig)
     limits: Limits = Field(default_factory=Limits)

@@ -52,7 +52,11 @@ class TrainConfig(Settings):
     )
     loss: LossWeights = Field(default_factory=LossWeights)
 
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon takes the matrices inside blocks, adamw the rest"
+    )
     lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    muon_lr: float = Field(0.02, gt=0, le=1, description="peak learning rate of Muon's matrices")
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "cosine", description="how the rate falls after the warm-up"
     )
@@ -60,7 +64,9 @@ class TrainConfig(Settings):
     warmup: int = Field(100, ge=0, description="steps from zero to the peak rate")
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's two decay rates")
     weight_decay: float = Field(0.01, ge=0, description="decay of matrices; vectors have none")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient over all weights")
+    clip: float = Field(
+        1.0, gt=0, description="largest norm of the gradient over all weights; Muon clips nothing"
+    )
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights")
     max_bad_steps: int = Field(
         5, ge=1, description="steps in a row with NaN or Inf after which the job stops"

@@ -1,4 +1,4 @@
-"""The DeepSpeed seam: sharded AdamW, skipped steps, averaged weights, saving and loading.
+"""The DeepSpeed seam: sharded AdamW or Muon, skipped steps, averaged weights, saving and loading.
 
 Nothing outside this file knows DeepSpeed. It is imported inside `start`, since importing takes
 5 s and only training workers need it.
@@ -41,7 +41,8 @@ def deepspeed_config(config: TrainConfig, elements: int) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
-        "gradient_clipping": config.clip,
+        # DeepSpeed clips after Muon made its updates orthogonal, whose size is not a gradient's
+        "gradient_clipping": 0.0 if config.optimizer == "muon" else config.clip,
         "zero_allow_untested_optimizer": True,
         "bf16": {"enabled": config.dtype == "bfloat16", "check_grad_overflow": True},
         "zero_optimization": {
@@ -61,6 +62,8 @@ def environment(config: TrainConfig) -> dict[str, str]:
         "MKL_NUM_THREADS": str(config.threads),
         "TOKENIZERS_PARALLELISM": "false",
         "DEEPSPEED_LOG_LEVEL": "error",
+        # DeepSpeed compiles Muon's kernel, which on a CPU takes a C++ compiler and gains nothing
+        **({"TORCHDYNAMO_DISABLE": "1"} if config.device == "cpu" else {}),
     }
 
 
@@ -114,14 +117,38 @@ def rate(config: TrainConfig, step: int) -> float:
     return config.lr * (config.final_lr + (1 - config.final_lr) * fall)
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay, vectors (gains, biases) do not."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW, or Muon for the matrices inside blocks and AdamW for the rest.
+
+    Matrices decay, vectors (gains, biases) do not.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    muon = [n for n in named if config.optimizer == "muon" and is_hidden_matrix(n, named[n])]
+    rest = [p for name, p in named.items() if name not in set(muon)]
+    adam = {"lr": config.lr, "betas": config.betas}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay, **adam},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0, **adam},
     ]
-    return [group for group in groups if group["params"]]
+    groups = [group for group in groups if group["params"]]
+    if not muon:
+        return torch.optim.AdamW(groups, fused=False)
+    from deepspeed.runtime.zero.muon.muon_optimizer import MuonWithAuxAdam  # noqa: PLC0415
+
+    for name, parameter in named.items():
+        parameter.use_muon = name in set(muon)  # type: ignore[attr-defined] # ZeRO reads it
+    matrices = {"params": [named[name] for name in muon], "weight_decay": config.weight_decay}
+    return MuonWithAuxAdam(
+        [
+            matrices | {"use_muon": True, "lr": config.muon_lr, "momentum": 0.95},
+            *(group | {"use_muon": False, "eps": 1e-8} for group in groups),
+        ]
+    )
+
+
+def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether Muon may take a weight: a matrix between features, neither entry, exit nor AdaLN."""
+    return parameter.ndim == 2 and name.startswith("blocks.") and ".modulation." not in name
 
 
 class Engine:
@@ -135,14 +162,10 @@ class Engine:
         deepspeed = import_deepspeed()
         self.config = config
         elements = sum(p.numel() for p in model.parameters())
-        optimizer = torch.optim.AdamW(
-            decay_groups(model, config.weight_decay),
-            lr=config.lr,
-            betas=config.betas,
-            fused=False,
-        )
         self.deepspeed, *_ = deepspeed.initialize(
-            model=model, optimizer=optimizer, config=deepspeed_config(config, elements)
+            model=model,
+            optimizer=make_optimizer(model, config),
+            config=deepspeed_config(config, elements),
         )
         self.device = torch.device(self.deepspeed.device)
         self.dtype = DTYPES[config.dtype]
@@ -159,7 +182,8 @@ class Engine:
         """Backward and optimizer step number `step`. Collective: every rank calls it."""
         self.deepspeed.backward(loss)
         for group in self.deepspeed.optimizer.param_groups:
-            group["lr"] = rate(self.config, step)
+            muon = self.config.muon_lr / self.config.lr if group.get("use_muon") else 1.0
+            group["lr"] = rate(self.config, step) * muon
         self.deepspeed.step()
         if self.deepspeed.optimizer.overflow:
             return Stepped(applied=False, grad_norm=math.inf)

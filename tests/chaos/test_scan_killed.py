@@ -60,7 +60,9 @@ def test_a_killed_driver_changes_nothing(table, parts, config, undisturbed, tmp_
     """Films with half their clips, rows twice, or tables that tell of the kill."""
     command = [sys.executable, "-c", RUN, str(tmp_path), config.model_dump_json()]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    driver = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     end = time.monotonic() + 300
     while driver.poll() is None and time.monotonic() < end:
         if len(list(tmp_path.glob(f"{table}*/**/open-*.parquet"))) >= parts:

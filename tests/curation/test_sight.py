@@ -74,7 +74,7 @@ def test_scores_do_not_depend_on_the_pieces_they_were_read_in():
 
 
 def test_repeats_survive_bad_coding_and_differ_for_others():
-    """A re-encode that passes as new, or a different clip that is thrown away."""
+    """A re-encode that passes as new, or a clip of other brightness that is thrown away."""
     rng = np.random.default_rng(1)
 
     def noise(seed):
@@ -86,5 +86,8 @@ def test_repeats_survive_bad_coding_and_differ_for_others():
         clip_hash(np.array([frame_hash(f.astype(np.uint8)) for f in film], np.uint64))
         for film in films
     ]
-    assert find_repeats([*hashes, None], [0, 1, 2, 3]) == {2: 0}
-    assert find_repeats([*hashes, None], [2, 1, 0, 3]) == {0: 2}
+    levels = np.array([[0.5, 0.3], [0.5, 0.3], [0.504, 0.303], [0.5, 0.3]])
+    assert find_repeats([*hashes, None], levels, [0, 1, 2, 3]) == {2: 0}
+    assert find_repeats([*hashes, None], levels, [2, 1, 0, 3]) == {0: 2}
+    levels[2, 0] = 0.53
+    assert find_repeats([*hashes, None], levels, [0, 1, 2, 3]) == {}

@@ -31,12 +31,22 @@ def same_weights(one, two):
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("stop", [5, 7])
+@pytest.fixture(scope="module")
+def straight_muon(tmp_path_factory, shards, tiny, train_alone):
+    job = tiny(tmp_path_factory.mktemp("muon"), shards, validate_every=3, optimizer="muon")
+    return job, train_alone(job)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "straight_run", "stop"),
+    [("adamw", "straight", 5), ("adamw", "straight", 7), ("muon", "straight_muon", 7)],
+)
 def test_killed_run_ends_as_if_never_killed(
-    tmp_path, monkeypatch, shards, tiny, train_alone, straight, facts, stop
+    tmp_path, monkeypatch, request, shards, tiny, train_alone, facts, optimizer, straight_run, stop
 ):
     """Catches a resume that repeats, skips or reorders samples, or loses moments or the average."""
-    job = tiny(tmp_path, shards, validate_every=3)
+    straight = request.getfixturevalue(straight_run)
+    job = tiny(tmp_path, shards, validate_every=3, optimizer=optimizer)
     real = loop.seams
 
     def seams(run, *, last):
@@ -63,9 +73,11 @@ def test_validation_changes_nothing(tmp_path, shards, tiny, train_alone, straigh
     assert held_out[0]["loss"] == pytest.approx(held_out[0]["video"] + held_out[0]["audio"])
 
 
-def test_loss_falls(tmp_path, shards, tiny, train_alone):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_loss_falls(tmp_path, shards, tiny, train_alone, optimizer):
     """Catches gradients that do not reach the weights: even random latents are learnt a little."""
-    job = tiny(tmp_path, shards, steps=60, lr=1e-2, schedule="constant", checkpoint_every=100)
+    changes = {"lr": 1e-2, "schedule": "constant", "optimizer": optimizer}
+    job = tiny(tmp_path, shards, steps=60, checkpoint_every=100, **changes)
     lines = [line for line in train_alone(job) if line["kind"] == "step"]
     first, last = (sum(x["loss"] for x in part) / 10 for part in (lines[:10], lines[-10:]))
     assert last < 0.97 * first
