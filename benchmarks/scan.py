@@ -19,7 +19,7 @@ import numpy as np
 
 from curation.media_write import write_clip
 from curation.sources import find_sources
-from pipelines import cluster, measure
+from pipelines import cluster, hashing, measure
 from pipelines.scan import new_row
 from pipelines.scan_config import ScanConfig
 
@@ -72,7 +72,7 @@ def peer(films: list[Path], workers: int) -> float:
 def ours(films: list[Path], workers: int) -> float:
     """Frames a second of the scan's measuring stage on Ray, after each worker's first film."""
     config = ScanConfig(sources=[str(films[0].parent)], workers=workers)
-    rows = measure.hash_all([new_row(s, "benchmark") for s in find_sources(config.sources)])
+    rows = hashing.hash_all([new_row(s, "benchmark") for s in find_sources(config.sources)])
     begun, done = 0.0, 0
     for number, film in enumerate(measure.measure_all(config, rows), 1):
         if film["source"]["status"] != "ok":

@@ -12,10 +12,11 @@ import ray.data
 
 from curation.media import Limits
 from pipelines import cluster
+from pipelines.attempts import Attempts
 from pipelines.encode_clip import ClipEncoder
 from pipelines.encode_config import EncodeConfig
 from pipelines.encode_plan import Task
-from pipelines.measure import Attempts, pool, quiet_ray_data
+from pipelines.measure import pool, quiet_ray_data
 
 DEATHS = 5  # of workers on one shard; more is no accident
 

@@ -1,24 +1,21 @@
-"""What the scan does on Ray: hash films in tasks, measure them in actors, one a core.
+"""What the scan does on Ray: measure films in actors, one a core.
 
 Rows between stages hold paths, ids and scores as JSON text; no frame travels through Ray.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from curation.film import measure_film
 from curation.media import MediaReader
 from curation.records import Reason, RejectedError, Status
-from curation.shots import transnet
-from curation.sources import hash_source, local_copy
+from curation.sources import local_copy
 from pipelines import cluster
+from pipelines.attempts import Attempts
 from pipelines.ledger import Row
 from pipelines.scan_config import ScanConfig, outcome, refused, split_of, windows
 
@@ -27,22 +24,15 @@ MOST_BLOCKS = 4_000  # Ray's cost per block matters beyond; below it one film is
 LOCAL_ACTORS, MOST_ACTORS = 64, 1_024
 
 
-class Attempts:
-    """Counts how often each film was begun: outside the workers, so that it survives them."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-
-    def begin(self, path: str) -> int:
-        """Count one more beginning and return the number so far."""
-        self._counts[path] += 1
-        return self._counts[path]
-
-
 class Measurer:
     """One actor: a guarded decoder and the shot net, used for film after film."""
 
     def __init__(self, config: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
+        # 5 s of picture and sound that the driver need not import
+        import cv2  # noqa: PLC0415
+
+        from curation.shots import transnet  # noqa: PLC0415
+
         cv2.setNumThreads(1)
         self._config = ScanConfig(**config)
         self._fingerprint = self._config.fingerprint()
@@ -69,6 +59,8 @@ class Measurer:
             return {"source": refused(source, Reason.INTERNAL, detail)}
 
     def _film(self, source: Row, path: str) -> Row:
+        from curation.film import measure_film  # noqa: PLC0415
+
         config = self._config
         film = measure_film(
             self._reader,
@@ -93,33 +85,11 @@ class Measurer:
         return {"source": row | outcome(Status.OK), "clips": clips, "scores": film.scores}
 
 
-def hash_all(rows: list[Row]) -> list[Row]:
-    """Source rows with ids, sorted by path; what cannot be read has its refusal already."""
-    quiet_ray_data()
-    items = [{"source": json.dumps(row)} for row in rows]
-    blocks = max(1, min(len(items), 8 * cluster.cpus()))
-    data = ray.data.from_items(items, override_num_blocks=blocks)
-    hashed = data.map_batches(hash_batch, batch_size=16)
-    return sorted((json.loads(r["source"]) for r in hashed.iter_rows()), key=lambda r: r["path"])
-
-
-def hash_batch(batch: dict[str, Any]) -> dict[str, list[str]]:
-    """A Ray task: source rows as JSON text, with `source_id` or a refusal added."""
-    rows = []
-    for text in batch["source"]:
-        row = json.loads(text)
-        try:
-            row |= {"source_id": hash_source(row["path"]), "status": None}
-        except RejectedError as error:
-            row = refused(row, error.reason, error.detail)
-        rows.append(json.dumps(row))
-    return {"source": rows}
-
-
 def measure_all(config: ScanConfig, films: list[Row]) -> Iterator[Row]:
     """Measured films in the order in which they are done; the largest are begun first."""
     if not films:
         return
+    quiet_ray_data()
     films = sorted(films, key=lambda row: (-row["bytes"], row["path"]))
     attempts = ray.remote(num_cpus=0)(Attempts).remote()
     items = [{"source": json.dumps(row)} for row in films]

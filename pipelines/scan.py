@@ -1,8 +1,8 @@
 """The scan: find films, hash, decode once, cut clips, score them, commit to the ledger.
 
 Stages: find (here) → hash (Ray tasks) → measure (one actor a core: a guarded decoder, the shot net)
-→ commit in small batches as results arrive → mark repeats, compact. The Ray part is in measure.py,
-which is imported only when there is something to do: a rerun takes no time.
+→ commit in small batches as results arrive → mark repeats, compact. The Ray parts are hashing.py
+and measure.py, imported only when there is something to do: a rerun takes no time.
 """
 
 import time
@@ -37,10 +37,10 @@ def scan(config: ScanConfig, ledger: Ledger) -> Tally:
         tally.add(row["status"], row["reason"], earlier=True)
     pending = [source for source in found if source.path not in done]
     if pending:
-        from pipelines import measure  # noqa: PLC0415 - Ray and scipy: 10 s that a rerun need not pay
+        from pipelines import cluster, hashing, measure  # noqa: PLC0415 - Ray: a rerun need not pay
 
-        measure.cluster.start()
-        hashed = measure.hash_all([new_row(source, name) for source in pending])
+        cluster.start()
+        hashed = hashing.hash_all([new_row(source, name) for source in pending])
         rows, films = settle_known(hashed, done)
         commit(ledger, name, [{"source": row} for row in rows])
         tally.add_all(rows)
