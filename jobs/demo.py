@@ -26,15 +26,15 @@ ROOT = Path(__file__).parent.parent
 SAMPLES = Path("films/samples")
 # Seconds of each stage on 2 cores: only the first guess of what is left, scaled by what was taken.
 STAGES = {
-    "world": 30.0,
-    "scan": 60.0,
-    "caption": 10.0,
-    "decide": 5.0,
-    "encode": 60.0,
-    "verify": 3.0,
-    "train": 360.0,
-    "generate": 45.0,
-    "report": 25.0,
+    "world": 11.0,
+    "scan": 65.0,
+    "caption": 1.0,
+    "decide": 1.0,
+    "encode": 40.0,
+    "verify": 1.0,
+    "train": 470.0,
+    "generate": 20.0,
+    "report": 37.0,
 }
 LEAST = 0.6
 BRIEF_S = 3.0  # a stage that found its work done says nothing about the machine's pace

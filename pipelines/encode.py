@@ -31,6 +31,7 @@ from pipelines.tally import Tally
 
 # What a rerun tries again, as the scan does: neither is the clip's fault.
 AGAIN = {Reason.UNREADABLE, Reason.INTERNAL}
+FEW = 400  # clips of a demo: one process makes 8 a second, two actors need 25 s to begin
 
 
 def encode(
@@ -99,10 +100,11 @@ def _make(
     folder: Path,
     encoder: ClipEncoder,
 ) -> None:
-    """Make shards: on Ray, or in this process where one worker is all that is asked for."""
+    """Make shards: on Ray, or in this process where that is as quick."""
     total = sum(len(task.clips) for task in tasks)
+    workers = min(config.workers or (1 if total <= FEW else 2), len(tasks))
     with progress("encode", total, "clips") as advance:
-        if not os.environ.get("RAY_ADDRESS") and min(config.workers or 2, len(tasks)) == 1:
+        if not os.environ.get("RAY_ADDRESS") and workers == 1:
             for task in tasks:
                 encoder.shard(task, folder, advance)
             return

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from curation.media import MediaReader
 from curation.world.config import WorldConfig
 from curation.world.film import make_clean_film
+from jobs.demo import SAMPLES
+from jobs.samples import fetch
+from jobs.vae_data import film_reel, held_out_clips, to_tensor, world_config
+from jobs.vae_video import psnr, restored
 from model.vae import load_video_vae
 from model.vae_video import VideoVAE, VideoVAEConfig
 
@@ -80,6 +85,28 @@ def test_films_of_the_world_come_back_at_30_db(vae, films):
     back = vae.decode(vae.encode(films))
     error = float(((back - films) / 2).square().mean())
     assert -10 * math.log10(error) >= 30
+
+
+def test_every_shape_and_background_comes_back_at_30_db(vae):
+    """Fails when the shipped weights keep the bar on plain walls only."""
+    config = world_config(64, 8.0, varied=True)
+    errors = []
+    for index in range(10_000, 10_024):  # training saw the first 360
+        pixels = to_tensor(make_clean_film(config, index).pixels[:17])[None]
+        errors.append(((vae.decode(vae.encode(pixels)) - pixels) / 2).square().mean())
+    assert -10 * math.log10(float(torch.stack(errors).mean())) >= 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fps", [24.0, 8.0])
+def test_a_real_film_comes_back_at_28_db(vae, tmp_path, fps):
+    """Fails when weights that suit the generated films ship: fetches Big Buck Bunny."""
+    fetch(SAMPLES)
+    with MediaReader() as reader:
+        reel = film_reel(tmp_path, SAMPLES / "bbb.mp4", reader)
+    clips = list(held_out_clips(reel, 17, fps, 60))
+    assert len(clips) > 50
+    assert psnr([restored(vae, clip) for clip in clips], clips) >= 28
 
 
 def test_latents_survive_noise(vae, films):
