@@ -33,7 +33,7 @@ STAGES = {
     "encode": 40.0,
     "verify": 1.0,
     "train": 470.0,
-    "generate": 20.0,
+    "generate": 60.0,
     "report": 37.0,
 }
 LEAST = 0.6
