@@ -26,6 +26,7 @@ from model.vae import AudioVAE, VideoVAE, load_audio_vae, load_video_vae
 
 AIM = 1.06  # 1.5 dB above 26.5 dB
 COUNTS = (8, 16, 32)
+UNSEEN = 8_000  # seed of generated films that no training saw, held out or not
 
 
 @torch.no_grad()
@@ -114,8 +115,8 @@ def main() -> None:
     video, audio = load_video_vae(asked.weights), load_audio_vae(asked.weights)
     with tempfile.TemporaryDirectory(prefix="reelmill-") as temporary:
         cache = asked.cache or Path(temporary)
-        reels = [world_reel(cache, 64, 8.0, False, films), world_reel(cache, 64, 8.0, True, films)]
-        reels.append(world_reel(cache, 128, 12.0, True, films))
+        kinds = ((64, 8.0, False), (64, 8.0, True), (128, 12.0, True))
+        reels = [world_reel(cache, *kind, films, UNSEEN) for kind in kinds]
         if asked.film is not None and asked.film.is_file():
             with MediaReader() as reader:
                 reels.append(film_reel(cache, asked.film, reader))

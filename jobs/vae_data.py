@@ -28,6 +28,7 @@ HELD_OUT_S, EVERY = 60.0, 5  # of every five minutes the third is never trained 
 ENDINGS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".mpg"}
 
 WORLD_SECONDS = 4.125
+SEED = 7_000  # of the films that are trained on
 WORLD_VARIED = {
     "shapes": ("ball", "square", "triangle", "star"),
     "colours": ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white"),
@@ -117,9 +118,11 @@ def split(frames: int, fps: float) -> tuple[list[tuple[int, int]], list[tuple[in
     return train, held
 
 
-def world_reel(cache: Path, side: int, fps: float, varied: bool, films: int) -> Reel:
+def world_reel(
+    cache: Path, side: int, fps: float, varied: bool, films: int, seed: int = SEED
+) -> Reel:
     """Generated films of one size, one after another; the last tenth is held out."""
-    config = world_config(side, fps, varied)
+    config = world_config(side, fps, varied, seed)
     name = f"world-{config.fingerprint()}-{films}"
     picture, sound = cache / f"{name}.pixels.npy", cache / f"{name}.sound.npy"
     if not sound.is_file():
@@ -141,11 +144,11 @@ def world_reel(cache: Path, side: int, fps: float, varied: bool, films: int) -> 
     return Reel(label, frames, samples, fps, False, spans[:cut], spans[cut:])
 
 
-def world_config(side: int, fps: float, varied: bool) -> WorldConfig:
+def world_config(side: int, fps: float, varied: bool, seed: int = SEED) -> WorldConfig:
     """The settings of the films that the autoencoders learn; their seed is theirs alone."""
     extra = WORLD_VARIED if varied else {"colours": WORLD_VARIED["colours"]}
     return WorldConfig(
-        seed=7_000,
+        seed=seed,
         height=side,
         width=side,
         fps=fps,
