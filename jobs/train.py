@@ -123,6 +123,8 @@ def fit(recipe: Recipe, job: Job) -> str:
     )
     try:
         trainer.fit()
+    except SystemExit as stop:  # Ray Train's own answer to Ctrl-C
+        raise KeyboardInterrupt from stop
     except Exception as error:
         return f"the workers failed: {root_of(error)}"
     finally:

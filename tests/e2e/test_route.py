@@ -1,12 +1,16 @@
 """One command takes films through every room; running it again changes nothing."""
 
 import math
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from curation.media import MediaReader
+from jobs.cli import STOPPED
 from jobs.config import load_recipe
 from tests.e2e import route
 
@@ -69,6 +73,29 @@ def test_running_again_changes_nothing(done):
     kinds = ("films/", "data/shards/", "checkpoints/", "clips/")
     changed = {name for name in files | after if files.get(name) != after.get(name)}
     assert not {name for name in changed if name.startswith(kinds)}
+
+
+def test_ctrl_c_in_training_says_how_to_go_on(tmp_path):
+    """A stop that looks like a failure, or a bare exit that leaves a person guessing."""
+    recipe = route.write_recipe(tmp_path)
+    log = load_recipe(recipe).out / "metrics.jsonl"
+    # a test run in the background ignores Ctrl-C, and its children would too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    demo = subprocess.Popen(
+        [*route.command(recipe), "--train.steps", "2000"],
+        cwd=route.ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 600
+    while demo.poll() is None and time.monotonic() < until:
+        if log.is_file() and '"step": 4' in log.read_text():
+            break
+        time.sleep(0.1)
+    demo.send_signal(signal.SIGINT)
+    _, said = demo.communicate(timeout=120)
+    assert demo.returncode == STOPPED, said[-2000:]
+    assert "run the same command again" in said.splitlines()[-1]
 
 
 def stamps(out: Path) -> dict[str, int]:
