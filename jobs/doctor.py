@@ -117,13 +117,10 @@ def extra(name: str, gives: str, group: str) -> Finding:
 def weights() -> list[Finding]:
     """The embedded autoencoders."""
     files = sorted(WEIGHTS.glob("*.safetensors"))
-    cure = (
-        ""
-        if files
-        else "git restore model/weights, or: reelmill vae FOLDER_OF_FILMS --out model/weights"
-    )
+    again = "git restore model/weights, or: reelmill vae FOLDER_OF_FILMS --out model/weights"
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in files)
-    return [Finding("embedded VAEs", sizes or f"nothing in {WEIGHTS.relative_to(ROOT)}", cure)]
+    found = sizes or f"nothing in {WEIGHTS.relative_to(ROOT)}"
+    return [Finding("embedded VAEs", found, "" if files else again)]
 
 
 def disk() -> Finding:

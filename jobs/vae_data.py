@@ -145,7 +145,7 @@ def world_reel(
 
 
 def world_config(side: int, fps: float, varied: bool, seed: int = SEED) -> WorldConfig:
-    """The settings of the films that the autoencoders learn; their seed is theirs alone."""
+    """The settings of the films that the autoencoders learn; another seed gives unseen ones."""
     extra = WORLD_VARIED if varied else {"colours": WORLD_VARIED["colours"]}
     return WorldConfig(
         seed=seed,

@@ -4,12 +4,12 @@ from collections import Counter
 
 
 class Attempts:
-    """Counts how often each film was begun: outside the workers, so that it survives them."""
+    """Counts how often each film or shard was begun; an actor, so workers' deaths lose nothing."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
-    def begin(self, path: str) -> int:
+    def begin(self, name: str) -> int:
         """Count one more beginning and return the number so far."""
-        self._counts[path] += 1
-        return self._counts[path]
+        self._counts[name] += 1
+        return self._counts[name]

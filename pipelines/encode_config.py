@@ -36,7 +36,9 @@ class EncodeConfig(Settings):
     text_encoder: str = Field("minilm", description="name of the text encoder")
     shard_clips: int = Field(256, ge=1, le=100_000, description="most clips in a shard")
     shard_mib: float = Field(256.0, gt=0, description="about the most MiB in a shard")
-    workers: int = Field(0, ge=0, description="encoder actors; 0 is one a GPU, or one a CPU")
+    workers: int = Field(
+        0, ge=0, description="encoder actors; 0: one a GPU or CPU, none for few clips"
+    )
 
     @field_validator("renditions")
     @classmethod

@@ -143,7 +143,7 @@ def finish(ledger: Ledger, name: str) -> None:
     ]
     # The larger picture is the better copy; between equals the id decides.
     rank = [(-clips[i]["width"] * clips[i]["height"], i) if i in clips else (0, i) for i in ids]
-    levels = np.array([scores[name].to_pylist() for name in ("brightness", "contrast")], float).T
+    levels = np.array([scores[c].to_pylist() for c in ("brightness", "contrast")], float).T
     repeats = find_repeats(hashes, levels, rank)
     column = pa.array(
         [ids[repeats[i]] if i in repeats else None for i in range(len(ids))], pa.string()

@@ -1,7 +1,7 @@
 """The DeepSpeed seam: sharded AdamW or Muon, skipped steps, averaged weights, saving and loading.
 
-Nothing outside this file knows DeepSpeed. It is imported inside `start`, since importing takes
-5 s and only training workers need it.
+Nothing outside this file knows DeepSpeed. It is imported inside `import_deepspeed`, since importing
+takes 5 s and only training workers need it.
 """
 
 import math
@@ -123,8 +123,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     Matrices decay, vectors (gains, biases) do not.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    muon = [n for n in named if config.optimizer == "muon" and is_hidden_matrix(n, named[n])]
-    rest = [p for name, p in named.items() if name not in set(muon)]
+    muon = {n for n in named if config.optimizer == "muon" and is_hidden_matrix(n, named[n])}
+    rest = [p for name, p in named.items() if name not in muon]
     adam = {"lr": config.lr, "betas": config.betas}
     groups: list[dict[str, Any]] = [
         {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay, **adam},
@@ -136,14 +136,15 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     from deepspeed.runtime.zero.muon.muon_optimizer import MuonWithAuxAdam  # noqa: PLC0415
 
     for name, parameter in named.items():
-        parameter.use_muon = name in set(muon)  # type: ignore[attr-defined] # ZeRO reads it
-    matrices = {"params": [named[name] for name in muon], "weight_decay": config.weight_decay}
-    return MuonWithAuxAdam(
-        [
-            matrices | {"use_muon": True, "lr": config.muon_lr, "momentum": 0.95},
-            *(group | {"use_muon": False, "eps": 1e-8} for group in groups),
-        ]
-    )
+        parameter.use_muon = name in muon  # type: ignore[attr-defined] # ZeRO reads it
+    matrices = {
+        "params": [p for name, p in named.items() if name in muon],  # in the model's order
+        "weight_decay": config.weight_decay,
+        "lr": config.muon_lr,
+        "momentum": 0.95,
+        "use_muon": True,
+    }
+    return MuonWithAuxAdam([matrices, *(g | {"use_muon": False, "eps": 1e-8} for g in groups)])
 
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
@@ -182,8 +183,8 @@ class Engine:
         """Backward and optimizer step number `step`. Collective: every rank calls it."""
         self.deepspeed.backward(loss)
         for group in self.deepspeed.optimizer.param_groups:
-            muon = self.config.muon_lr / self.config.lr if group.get("use_muon") else 1.0
-            group["lr"] = rate(self.config, step) * muon
+            peak = self.config.muon_lr if group.get("use_muon") else self.config.lr
+            group["lr"] = rate(self.config, step) * (peak / self.config.lr)
         self.deepspeed.step()
         if self.deepspeed.optimizer.overflow:
             return Stepped(applied=False, grad_norm=math.inf)
