@@ -46,5 +46,9 @@ SYNC = {
 }
 SCORES = PICTURE | SOUND | SYNC
 
-# Facts of a clip, from the clips table, that a policy rule may use like scores.
+# What a measure resolves at best on a clip, as a column of its own: finer rules are refused.
+FLOORS = {"sync_offset_ms": "sync_floor_ms"}
+
+# Facts of a clip, from the clips and sources tables, that a policy rule may use like scores.
 FACTS = ("seconds", "fps", "width", "height", "drift_ms")
+TEXT_FACTS = ("split", "licence")

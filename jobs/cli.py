@@ -72,12 +72,13 @@ def run_verb(verb: str, words: list[str]) -> int:
     try:
         if not getattr(module, "TAKES_RECIPE", True):
             return int(module.run(words))
-        positional, overrides = split_words(words)
+        switches = [word for word in words if word[2:] in getattr(module, "SWITCHES", ())]
+        positional, overrides = split_words([word for word in words if word not in switches])
         if not positional:
             raise RecipeError(f"`reelmill {verb}` needs a recipe, e.g. jobs/recipes/demo.yaml")
         recipe = load_recipe(Path(positional[0]), overrides)
         run: Callable[[Recipe, list[str]], int] = module.run
-        return int(run(recipe, positional[1:]))
+        return int(run(recipe, positional[1:] + switches))
     except RecipeError as error:
         say(f"reelmill {verb}: {error}")
         return WRONG_REQUEST

@@ -51,6 +51,11 @@ class Recipe(Settings):
         return DataRoot(self.out / "data")
 
     @property
+    def score_tables(self) -> tuple[str, ...]:
+        """The ledger tables of scores beside the scan's own, by this recipe's settings."""
+        return ()
+
+    @property
     def tracking_uri(self) -> str:
         """Where MLflow writes."""
         return self.tracking or f"sqlite:///{(self.out.parent / 'mlflow.db').resolve()}"

@@ -10,7 +10,7 @@ from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
 from jobs.config import Recipe
 from pipelines.encode import encode
 from pipelines.encode_plan import Inputs
-from pipelines.policy import verdict_fingerprint
+from pipelines.verdicts import verdict_fingerprint
 
 SECTIONS = ("encode",)
 
@@ -35,11 +35,12 @@ def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb h
 
 
 def inputs(recipe: Recipe) -> Inputs:
-    """The ledger tables that this recipe's scan, policy and captions write."""
+    """The ledger tables that this recipe's scan, policy and captions write. Raises ValueError."""
     scan = recipe.scan.fingerprint()
+    policy = recipe.policy.phase(recipe.encode.phase)
     return Inputs(
         scan=scan,
-        verdicts=verdict_fingerprint(recipe.policy, scan),
+        verdicts=verdict_fingerprint(policy, scan, recipe.score_tables),
         caption=recipe.caption.fingerprint(),
     )
 

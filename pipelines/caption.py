@@ -25,8 +25,8 @@ from curation.records import Reason, RejectedError, Status
 from curation.settings import Settings
 from curation.sources import opened
 from pipelines.ledger import Ledger, Row
-from pipelines.policy import scored_clips
 from pipelines.tally import Tally
+from pipelines.verdicts import scored_clips
 
 VERSION = 1  # raised when the same settings and evidence give other words
 THREADS = 16  # of reads that mostly wait

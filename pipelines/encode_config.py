@@ -28,6 +28,7 @@ class EncodeConfig(Settings):
         max_length=8,
         description="sizes; sound belongs to the first",
     )
+    phase: str = Field("", description="phase of the policy whose clips are encoded; '' the policy")
     text: tuple[Variant, ...] = Field(
         ("short", "long", "structured"), min_length=1, description="captions to encode"
     )

@@ -1,64 +1,92 @@
-"""Scores become verdicts by rules, in seconds and without touching media."""
+"""What a policy says: checks on scores, rules made of them, caps, and stricter phases.
 
-from dataclasses import dataclass
-from math import isnan
-from typing import Any
+Apart from verdicts.py, which applies it, so that a recipe loads without Arrow.
+"""
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from collections.abc import Iterator
+from typing import Annotated
 
-from curation.files import fingerprint
-from curation.progress import say
-from curation.records import Reason, Status
-from curation.scores import FACTS, SCORES
+from pydantic import Field, StringConstraints, model_validator
+
+from curation.scores import FACTS, SCORES, TEXT_FACTS
 from curation.settings import Settings
-from pipelines.ledger import Ledger, Row
-from pipelines.tally import Tally
+
+PHASE = r"^[a-z][a-z0-9_-]{0,31}$"
 
 
-class Span(Settings):
-    """A range of one score."""
-
-    score: str = Field(description="a score or fact of a clip")
-    min: float | None = Field(None, description="smallest value inside")
-    max: float | None = Field(None, description="largest value inside")
-
-    @field_validator("score")
-    @classmethod
-    def known(cls, name: str) -> str:
-        """Refuse a rule about a score that no scan writes: it would never act."""
-        if name not in SCORES and name not in FACTS:
-            raise ValueError(f"unknown score {name!r}; scores are {', '.join((*SCORES, *FACTS))}")
-        return name
-
-    def inside(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which values lie in the range; NaN lies nowhere."""
-        low = -np.inf if self.min is None else self.min
-        high = np.inf if self.max is None else self.max
-        return (values >= low) & (values <= high)
+def known_scores() -> tuple[str, ...]:
+    """Every name that a check may ask for."""
+    return (*SCORES, *FACTS, *TEXT_FACTS)
 
 
-class Rule(Span):
-    """A clip passes when the score lies in [min, max]."""
+def is_text(name: str) -> bool:
+    """Whether a score or fact is a name (or several, parted by commas) and not a number."""
+    return name in TEXT_FACTS or (name in SCORES and SCORES[name].text)
+
+
+class Check(Settings):
+    """One question about a clip: a score in a range, a name among names, or a group of checks.
+
+    A score that is not available answers neither yes nor no; `any` and `all` follow Kleene: `any`
+    is yes when one member is, `all` is no when one member is, else what is unknown stays unknown.
+    """
+
+    score: str = Field("", description="a score or fact of a clip")
+    min: float | None = Field(None, description="smallest value that passes")
+    max: float | None = Field(None, description="largest value that passes")
+    one_of: tuple[str, ...] = Field((), description="names of which the clip must have one")
+    none_of: tuple[str, ...] = Field((), description="names of which the clip may have none")
+    present: bool | None = Field(None, description="whether the clip must have any value at all")
+    any: tuple["Check", ...] = Field((), description="checks of which one must pass")
+    all: tuple["Check", ...] = Field((), description="checks that must all pass")
+
+    @model_validator(mode="after")
+    def acts(self) -> "Check":
+        """Refuse a check that asks nothing, or something that no clip could answer."""
+        if sum(map(bool, (self.score, self.any, self.all))) != 1:
+            raise ValueError("a check has exactly one of `score`, `any` and `all`")
+        if not self.score:
+            return self
+        name = self.score
+        if name not in known_scores():
+            raise ValueError(
+                f"unknown score {name!r}; scores are {', '.join(sorted(known_scores()))}"
+            )
+        ranged = self.min is not None or self.max is not None
+        if ranged and is_text(name):
+            raise ValueError(f"{name} is a name: use one_of, none_of or present, not min or max")
+        if (self.one_of or self.none_of) and not is_text(name):
+            raise ValueError(f"{name} is a number: use min, max or present, not names")
+        if not ranged and not self.one_of and not self.none_of and self.present is None:
+            raise ValueError(
+                f"the check on {name} asks nothing; give it min, max, one_of, none_of or present"
+            )
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no {name} is at least {self.min:g} and at most {self.max:g}")
+        return self
+
+    def leaves(self) -> Iterator["Check"]:
+        """The checks of single scores in here."""
+        if self.score:
+            yield self
+        for check in (*self.any, *self.all):
+            yield from check.leaves()
+
+
+class Rule(Check):
+    """A check that every clip must pass, or every clip that `when` speaks of."""
 
     name: str = Field("", description="name in verdicts; the score's name without it")
     when_null: str = Field(
-        "drop", pattern="^(keep|drop)$", description="what a score that is not available means"
+        "drop", pattern="^(keep|drop)$", description="what an unknown answer means"
     )
-    when: Span | None = Field(None, description="the rule speaks only of clips in this range")
+    when: Check | None = Field(None, description="the rule speaks only of clips that pass this")
 
     @model_validator(mode="after")
-    def acts(self) -> "Rule":
-        """Refuse a rule that can drop nothing, or that asks a name to be a number."""
-        text = self.score in SCORES and SCORES[self.score].text
-        if text and (self.min is not None or self.max is not None or self.when_null != "keep"):
-            raise ValueError(
-                f"{self.score} is a name, not a number: such a rule drops clips that have one; "
-                "write only `when_null: keep`"
-            )
-        if not text and self.min is None and self.max is None and self.when_null == "keep":
-            raise ValueError(f"the rule on {self.score} has no min and no max, so it drops nothing")
+    def named(self) -> "Rule":
+        """A group has no score to be called by."""
+        if not self.name and not self.score:
+            raise ValueError("a rule with `any` or `all` needs a `name`")
         return self
 
     @property
@@ -67,10 +95,31 @@ class Rule(Span):
         return self.name or self.score
 
 
+class Balance(Settings):
+    """Caps, so that no kind of clip drowns the others. A kind is one value of each `by`."""
+
+    by: tuple[str, ...] = Field(
+        min_length=1, description="names whose combinations are kinds; of several the first counts"
+    )
+    most: float = Field(gt=0, le=1, description="largest share of the kept hours of one kind")
+    best: str = Field("", description="score by which a full kind keeps its highest; '' by lot")
+
+    @model_validator(mode="after")
+    def known(self) -> "Balance":
+        """Refuse names that are none."""
+        wrong = [n for n in self.by if n not in known_scores() or not is_text(n)]
+        if wrong:
+            texts = sorted(n for n in known_scores() if is_text(n))
+            raise ValueError(f"by: {', '.join(wrong)} must be among {', '.join(texts)}")
+        if self.best and (self.best not in known_scores() or is_text(self.best)):
+            raise ValueError(f"best: {self.best!r} is no score with numbers")
+        return self
+
+
 def default_rules() -> list[Rule]:
     """A sensible first policy: broken and useless clips go, taste stays with the person."""
     return [
-        Rule(score="duplicate_of", when_null="keep"),
+        Rule(score="duplicate_of", present=False),
         Rule(score="has_sound", min=1),
         Rule(score="silence_share", max=0.95),
         Rule(score="clipped_share", max=0.02),
@@ -87,9 +136,18 @@ def default_rules() -> list[Rule]:
             min=-150,
             max=150,
             when_null="keep",
-            when=Span(score="sync_confidence", min=2.5),
+            when=Check(score="sync_confidence", min=2.5),
         ),
     ]
+
+
+class Phase(Settings):
+    """What a phase of training asks beyond the policy's own rules."""
+
+    rules: list[Rule] = Field(
+        default_factory=list, description="further rules; one of an earlier name replaces it"
+    )
+    balance: Balance | None = Field(None, description="caps; none takes the policy's")
 
 
 class Policy(Settings):
@@ -98,148 +156,31 @@ class Policy(Settings):
     rules: list[Rule] = Field(
         default_factory=default_rules, description="rules, all of which a clip must pass"
     )
+    balance: Balance | None = Field(None, description="caps on kinds of clips among the kept")
+    phases: dict[Annotated[str, StringConstraints(pattern=PHASE)], Phase] = Field(
+        default_factory=dict, description="further policies over the same scores, by name"
+    )
 
     @model_validator(mode="after")
     def distinct(self) -> "Policy":
         """Two rules of one name could not be told apart in a verdict."""
-        titles = [rule.title for rule in self.rules]
-        twice = {t for t in titles if titles.count(t) > 1}
-        if twice:
-            raise ValueError(f"two rules are named {', '.join(sorted(twice))}; give one a `name`")
+        for rules in (self.rules, *(phase.rules for phase in self.phases.values())):
+            titles = [rule.title for rule in rules]
+            twice = {t for t in titles if titles.count(t) > 1}
+            if twice:
+                raise ValueError(
+                    f"two rules are named {', '.join(sorted(twice))}; give one a `name`"
+                )
         return self
 
-
-@dataclass(frozen=True)
-class Step:
-    """One line of the funnel: what a rule took in its turn, and what no other rule would take."""
-
-    title: str
-    failed: int
-    removed: int
-    removed_hours: float
-    alone: int
-    left: int
-    left_hours: float
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Verdicts of one policy over one scan."""
-
-    rows: list[Row]
-    funnel: list[Step]
-    seconds: NDArray[np.float64]
-
-
-def judge(policy: Policy, clips: list[Row]) -> Decision:
-    """Verdicts for clips with their scores and facts; the first rule that fails names it."""
-    seconds = np.array([c["seconds"] for c in clips], dtype=np.float64)
-    fails = np.zeros((len(policy.rules), len(clips)), dtype=bool)
-    for index, rule in enumerate(policy.rules):
-        fails[index] = failing(rule, clips)
-    votes = fails.sum(axis=0)
-    alive = np.ones(len(clips), dtype=bool)
-    funnel = []
-    for rule, fail in zip(policy.rules, fails, strict=True):
-        now = alive & fail
-        alive &= ~fail
-        funnel.append(
-            Step(
-                rule.title,
-                int(fail.sum()),
-                int(now.sum()),
-                float(seconds[now].sum()) / 3600,
-                int((fail & (votes == 1)).sum()),
-                int(alive.sum()),
-                float(seconds[alive].sum()) / 3600,
-            )
-        )
-    rows = [
-        {"clip_id": clip["clip_id"], "status": Status.OK, "reason": None, "detail": None}
-        if alive[i]
-        else refusal(clip, policy.rules[int(np.argmax(fails[:, i]))])
-        for i, clip in enumerate(clips)
-    ]
-    return Decision(rows, funnel, seconds)
-
-
-def failing(rule: Rule, clips: list[Row]) -> NDArray[np.bool_]:
-    """Which clips the rule drops, [clips]."""
-    raw = [clip.get(rule.score) for clip in clips]
-    if rule.score in SCORES and SCORES[rule.score].text:
-        return np.array([value is not None for value in raw], dtype=bool)
-    values = numbers(raw)
-    null = np.isnan(values)
-    fail = np.where(null, rule.when_null == "drop", ~rule.inside(values))
-    if rule.when is not None:
-        fail &= rule.when.inside(numbers([clip.get(rule.when.score) for clip in clips]))
-    return fail
-
-
-def numbers(raw: list[Any]) -> NDArray[np.float64]:
-    """Scores as float64 with NaN for null."""
-    return np.array([np.nan if value is None else value for value in raw], dtype=np.float64)
-
-
-def refusal(clip: Row, rule: Rule) -> Row:
-    """The verdict of a clip that `rule` drops."""
-    value = clip.get(rule.score)
-    if value is None or (isinstance(value, float) and isnan(value)):
-        detail = f"{rule.score} is not available"
-    elif isinstance(value, str):
-        detail = f"{rule.score} {value}"
-    elif rule.min is not None and value < rule.min:
-        detail = f"{rule.score} {value:.4g} < {rule.min:g}"
-    else:
-        detail = f"{rule.score} {value:.4g} > {rule.max:g}"
-    reason = f"{Reason.POLICY}:{rule.title}"
-    return {
-        "clip_id": clip["clip_id"],
-        "status": Status.FILTERED,
-        "reason": reason,
-        "detail": detail,
-    }
-
-
-def scored_clips(ledger: Ledger, scan_fingerprint: str) -> list[Row]:
-    """Clips of one scan with facts and scores in one row, sorted by id."""
-    scores = {row["clip_id"]: row for row in ledger.rows(f"scores/scan@{scan_fingerprint}")}
-    return [
-        clip | scores[clip["clip_id"]] | {"seconds": clip["end_s"] - clip["start_s"]}
-        for clip in ledger.clips(scan_fingerprint).to_pylist()
-        if clip["clip_id"] in scores
-    ]
-
-
-def verdict_fingerprint(policy: Policy, scan_fingerprint: str) -> str:
-    """Names the verdicts of this policy over the scores of that scan."""
-    return fingerprint({"policy": policy.model_dump(mode="json"), "scan": scan_fingerprint})
-
-
-def decide(policy: Policy, ledger: Ledger, scan_fingerprint: str) -> Tally:
-    """Write `verdicts/<fingerprint>` and print the funnel."""
-    clips = scored_clips(ledger, scan_fingerprint)
-    tally = Tally("decide", "clips", len(clips))
-    decision = judge(policy, clips)
-    tally.add_all(decision.rows)
-    name = verdict_fingerprint(policy, scan_fingerprint)
-    ledger.replace(f"verdicts/{name}", decision.rows)
-    for line in funnel_lines(decision):
-        say(line)
-    tally.close(f"verdicts/{name}")
-    return tally
-
-
-def funnel_lines(decision: Decision) -> list[str]:
-    """The funnel as text: per rule what it removed in its turn and what it alone removes."""
-    hours = decision.seconds.sum() / 3600
-    lines = [
-        f"{'rule':<20} {'removed':>8} {'hours':>8} {'alone':>6} {'left':>8} {'hours':>8}",
-        f"{'(all clips)':<20} {'':>8} {'':>8} {'':>6} {len(decision.rows):>8} {hours:>8.3f}",
-    ]
-    lines += [
-        f"{s.title:<20} {s.removed:>8} {s.removed_hours:>8.3f} {s.alone:>6} {s.left:>8} "
-        f"{s.left_hours:>8.3f}"
-        for s in decision.funnel
-    ]
-    return lines
+    def phase(self, name: str) -> "Policy":
+        """The policy of a phase; '' is the policy itself. Raises ValueError."""
+        if not name:
+            return Policy(rules=self.rules, balance=self.balance)
+        if name not in self.phases:
+            there = ", ".join(self.phases) or "none"
+            raise ValueError(f"the policy has no phase {name!r}; its phases: {there}")
+        phase = self.phases[name]
+        mine = {rule.title for rule in phase.rules}
+        rules = [rule for rule in self.rules if rule.title not in mine] + phase.rules
+        return Policy(rules=rules, balance=phase.balance or self.balance)

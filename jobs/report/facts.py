@@ -16,7 +16,8 @@ from jobs.config import Recipe
 from jobs.training.log import read as read_log
 from pipelines.contract import find_set, read_contract
 from pipelines.ledger import Ledger, Row
-from pipelines.policy import Decision, Policy, judge, scored_clips, verdict_fingerprint
+from pipelines.policy import Policy, is_text
+from pipelines.verdicts import Decision, judge, scored_table, verdict_fingerprint
 
 MAX_CLIP_JSON = 1 << 20
 
@@ -53,11 +54,14 @@ def gather(recipe: Recipe) -> Facts:
     ledger = Ledger(recipe.data.ledger)
     scan = recipe.scan.fingerprint()
     sources = [row for row in ledger.rows("sources") if row["fingerprint"] == scan]
-    clips = scored_clips(ledger, scan)
+    table = scored_table(ledger, scan, recipe.score_tables)
+    clips: list[Row] = table.to_pylist()
     captions = ledger.rows(f"scores/caption@{recipe.caption.fingerprint()}")
     told = {row["clip_id"]: row for row in captions}
-    decision = judge(recipe.policy, clips) if clips else None
-    verdicts = verdict_table(ledger, recipe.policy, scan)
+    policy = recipe.policy.phase(recipe.encode.phase)
+    decision = judge(policy, table) if clips else None
+    name = verdict_fingerprint(policy, scan, recipe.score_tables)
+    verdicts = {row["clip_id"]: row for row in ledger.rows(f"verdicts/{name}")}
     for clip in clips:
         clip |= {"caption": told.get(clip["clip_id"]), "verdict": verdicts.get(clip["clip_id"])}
     made = newest(recipe.data.ledger / "artefacts")
@@ -78,12 +82,6 @@ def newest(folder: Path) -> str:
     """The name of the table that was written last, or ''."""
     tables = [path for path in folder.glob("*") if path.is_dir()]
     return max(tables, key=lambda path: path.stat().st_mtime_ns).name if tables else ""
-
-
-def verdict_table(ledger: Ledger, policy: Policy, scan: str) -> dict[str, Row]:
-    """Verdicts of the recipe's policy by clip."""
-    table = f"verdicts/{verdict_fingerprint(policy, scan)}"
-    return {row["clip_id"]: row for row in ledger.rows(table)}
 
 
 def contract_of(recipe: Recipe) -> dict[str, Any] | None:
@@ -121,8 +119,8 @@ def numbers_of(clips: list[Row], score: str) -> NDArray[np.float64]:
 
 def limits_of(policy: Policy, score: str) -> list[float]:
     """Thresholds that the policy sets on a score."""
-    rules = [rule for rule in policy.rules if rule.score == score]
-    return [limit for rule in rules for limit in (rule.min, rule.max) if limit is not None]
+    checks = [c for rule in policy.rules for c in rule.leaves() if c.score == score]
+    return [limit for check in checks for limit in (check.min, check.max) if limit is not None]
 
 
 def numeric_scores() -> list[str]:
@@ -133,13 +131,14 @@ def numeric_scores() -> list[str]:
 def margin(policy: Policy, clips: list[Row]) -> NDArray[np.float64]:
     """Distance of each clip to its nearest threshold, in spreads of that score; inf without."""
     nearest = np.full(len(clips), np.inf)
-    for rule in policy.rules:
-        values = [clip.get(rule.score) for clip in clips]
-        if rule.score in SCORES and SCORES[rule.score].text:
+    asked = {check.score for rule in policy.rules for check in rule.leaves()}
+    for name in sorted(asked):
+        if is_text(name):
             continue
+        values = [clip.get(name) for clip in clips]
         have = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
         spread = float(np.nanstd(have)) if np.isfinite(have).any() else 0.0
-        for limit in limits_of(policy, rule.score) if spread > 0 else []:
+        for limit in limits_of(policy, name) if spread > 0 else []:
             away = np.abs(have - limit) / spread
             nearest = np.fmin(nearest, np.where(np.isnan(away), np.inf, away))
     return nearest

@@ -22,7 +22,7 @@ from jobs.report.media import LONGEST_S, Budget, show_span
 from jobs.report.page import render
 from jobs.report.proof import Proof
 from pipelines.ledger import Ledger
-from pipelines.policy import decide
+from pipelines.verdicts import decide
 
 PAYLOADS = [
     "<script>alert(1)</script>",

@@ -1,78 +1,25 @@
-"""Verdicts and the funnel."""
-
-import time
+"""What a policy may say."""
 
 import pytest
 from pydantic import ValidationError
 
-from pipelines.ledger import Ledger
-from pipelines.policy import Policy, Rule, Span, decide, judge
-
-FP = "f" * 12
-
-
-def clip(name, **scores):
-    return {"clip_id": name, "seconds": 3600.0, **scores}
-
-
-def test_the_first_failing_rule_names_the_verdict():
-    """Verdicts without a reason, or with the wrong one."""
-    policy = Policy(rules=[Rule(score="motion", min=0.1), Rule(score="bars", max=0.05)])
-    rows = judge(
-        policy,
-        [
-            clip("a", motion=0.5, bars=0.0),
-            clip("b", motion=0.0, bars=0.5),
-            clip("c", motion=0.5, bars=0.5),
-        ],
-    ).rows
-    assert [(r["status"], r["reason"], r["detail"]) for r in rows] == [
-        ("ok", None, None),
-        ("filtered", "policy:motion", "motion 0 < 0.1"),
-        ("filtered", "policy:bars", "bars 0.5 > 0.05"),
-    ]
-
-
-def test_null_never_passes_by_itself():
-    """A score that is not available and lets everything through."""
-    drop, keep = Rule(score="motion", min=0.1), Rule(score="motion", min=0.1, when_null="keep")
-    assert judge(Policy(rules=[drop]), [clip("a")]).rows[0]["detail"] == "motion is not available"
-    assert (
-        judge(Policy(rules=[drop]), [clip("a", motion=float("nan"))]).rows[0]["status"]
-        == "filtered"
-    )
-    assert judge(Policy(rules=[keep]), [clip("a")]).rows[0]["status"] == "ok"
-
-
-def test_a_rule_may_speak_of_some_clips_only():
-    """An uncertain sync offset that drops a good clip."""
-    rule = Rule(score="sync_offset_ms", max=100, when=Span(score="sync_confidence", min=3))
-    clips = [clip("a", sync_offset_ms=300, sync_confidence=c) for c in (2.0, 4.0, None)]
-    assert [r["status"] for r in judge(Policy(rules=[rule]), clips).rows] == [
-        "ok",
-        "filtered",
-        "ok",
-    ]
-
-
-def test_funnel_counts_what_each_rule_alone_removes():
-    """Clips or hours that do not add up from line to line."""
-    policy = Policy(rules=[Rule(score="motion", min=0.1), Rule(score="bars", max=0.05)])
-    clips = [clip("a", motion=0.5, bars=0.0), clip("b", motion=0.0, bars=0.5),
-             clip("c", motion=0.5, bars=0.5), clip("d", motion=0.0, bars=0.0)]  # fmt: skip
-    motion, bars = judge(policy, clips).funnel
-    assert (motion.failed, motion.removed, motion.alone, motion.left) == (2, 2, 1, 2)
-    assert (bars.failed, bars.removed, bars.alone, bars.left, bars.left_hours) == (2, 1, 1, 1, 1.0)
+from pipelines.policy import Balance, Policy
 
 
 @pytest.mark.parametrize(
     "rule",
     [
         {"score": "beauty", "min": 1},
+        {"score": "motion"},
         {"score": "motion", "when_null": "keep"},
+        {"score": "motion", "one_of": ["fast"]},
+        {"score": "motion", "min": 2, "max": 1},
         {"score": "duplicate_of", "min": 1},
         {"score": "motion", "min": 1, "minimum": 2},
         {"score": "motion", "min": 1, "when": {"score": "beauty", "min": 1}},
+        {"any": [{"score": "motion", "min": 1}]},
+        {"name": "x", "any": [{"score": "motion", "min": 1}], "score": "bars", "max": 1},
+        {"name": "x", "any": [{"score": "motion", "min": 1}, {"any": [{"score": "beauty"}]}]},
     ],
 )
 def test_rules_that_cannot_act_are_refused(rule):
@@ -81,30 +28,45 @@ def test_rules_that_cannot_act_are_refused(rule):
         Policy(rules=[rule])
 
 
+@pytest.mark.parametrize(
+    "caps",
+    [
+        {"by": ["motion"], "most": 0.5},
+        {"by": ["beauty"], "most": 0.5},
+        {"by": [], "most": 0.5},
+        {"by": ["licence"], "most": 0.0},
+        {"by": ["licence"], "most": 0.5, "best": "licence"},
+    ],
+)
+def test_caps_that_cannot_act_are_refused(caps):
+    """A balance over numbers, or over nothing."""
+    with pytest.raises(ValidationError):
+        Balance(**caps)
+
+
 def test_two_rules_of_one_name_are_refused():
-    """A verdict that could mean either of two rules."""
+    """A verdict that could mean either of two rules, also inside a phase."""
+    twice = [{"score": "motion", "min": 1}, {"score": "motion", "max": 2}]
     with pytest.raises(ValidationError, match="give one a `name`"):
-        Policy(rules=[{"score": "motion", "min": 1}, {"score": "motion", "max": 2}])
-    Policy(rules=[{"score": "motion", "min": 1}, {"score": "motion", "max": 2, "name": "too fast"}])
+        Policy(rules=twice)
+    with pytest.raises(ValidationError, match="give one a `name`"):
+        Policy(phases={"high": {"rules": twice}})
+    Policy(rules=[twice[0], {**twice[1], "name": "too fast"}])
 
 
-def test_decide_takes_seconds_and_writes_once(tmp_path):
-    """A decision that costs per clip what a scan costs, or rewrites equal verdicts."""
-    ledger = Ledger(tmp_path)
-    count = 20_000
-    ids = [f"c{i:06d}" for i in range(count)]
-    ledger.replace(
-        f"scores/scan@{FP}", [{"clip_id": i, "motion": n / count} for n, i in enumerate(ids)]
+def test_a_phase_adds_rules_and_replaces_those_of_one_name():
+    """A phase that keeps the loose threshold beside the strict one, or loses the others."""
+    policy = Policy(
+        rules=[{"score": "motion", "min": 0.1}, {"score": "bars", "max": 0.05}],
+        phases={
+            "high": {"rules": [{"score": "motion", "min": 0.3}, {"score": "height", "min": 720}]}
+        },
     )
-    ledger.replace(
-        "clips", [{"clip_id": i, "start_s": 0.0, "end_s": 2.0, "fingerprint": FP} for i in ids]
-    )
-    policy = Policy(rules=[Rule(score="motion", min=0.25)])
-    start = time.process_time()
-    tally = decide(policy, ledger, FP)
-    assert time.process_time() - start < 10
-    assert (tally.status["ok"], tally.status["filtered"]) == (count * 3 // 4, count // 4)
-    part = next((tmp_path / "verdicts").rglob("*.parquet"))
-    before = part.stat().st_mtime_ns
-    decide(policy, ledger, FP)
-    assert part.stat().st_mtime_ns == before
+    assert [(r.title, r.min) for r in policy.phase("high").rules] == [
+        ("bars", None),
+        ("motion", 0.3),
+        ("height", 720),
+    ]
+    assert [r.min for r in policy.phase("").rules] == [0.1, None]
+    with pytest.raises(ValueError, match="no phase 'low'; its phases: high"):
+        policy.phase("low")
