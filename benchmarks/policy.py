@@ -45,7 +45,7 @@ def make_ledger(folder: Path, count: int) -> Ledger:
             values = rng.random(count) ** 4  # most are small, as shares are
             columns[name] = pa.array(values, mask=rng.random(count) < 0.002)
     columns["has_sound"] = pa.array((rng.random(count) > 0.1).astype(np.float64))
-    columns["duplicate_of"] = pa.array(np.where(rng.random(count) < 0.05, "x", None), pa.string())
+    columns["duplicate_of"] = pa.array(["x"] * count, mask=rng.random(count) > 0.05)
     columns["brightness"] = columns["contrast"] = pa.array(rng.uniform(0.1, 0.9, count))
     ledger.replace(f"scores/scan@{SCAN}", as_table(columns, "scores/scan"))
     start = (np.arange(count) % 100) * 2.0

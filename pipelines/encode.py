@@ -4,6 +4,7 @@ Plan, then make what is missing (`encode_actors.py`), then seal: tables first, c
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipelines.contract import (
 from pipelines.encode_clip import ClipEncoder
 from pipelines.encode_config import EncodeConfig
 from pipelines.encode_plan import Inputs, Plan, Task, kept_clips, make_plan, origin
+from pipelines.encode_reuse import earlier_sets
 from pipelines.ledger import Ledger, Row
 from pipelines.shards import ShardError, read_side
 from pipelines.storage import DataRoot
@@ -56,6 +58,8 @@ def encode(
         before = {task.shard for task in plan.tasks} - {task.shard for task in missing}
         if missing:
             sweep(folder)
+            earlier = earlier_sets(root.shards, plan.encode, plan.name)
+            missing = [replace(task, earlier=earlier) for task in missing]
             _make(missing, config, limits, folder, encoder)
         sides = [side for task in plan.tasks if (side := read_side(folder, task.shard))]
         assert len(sides) == len(plan.tasks), "a shard is missing that its worker reported as made"

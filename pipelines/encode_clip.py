@@ -17,6 +17,7 @@ from model.text import load_text_encoder
 from model.vae import load_audio_vae, load_video_vae
 from pipelines.encode_config import EncodeConfig
 from pipelines.encode_plan import Makers, Task, geometry
+from pipelines.encode_reuse import Earlier, earlier_samples
 from pipelines.ledger import Row
 from pipelines.shards import Encoded, Failure, write_shard
 
@@ -58,19 +59,23 @@ class ClipEncoder:
     def shard(
         self, task: Task, folder: Path, advance: Callable[[int], None] = lambda _: None
     ) -> dict[str, Any]:
-        """Make and commit a planned shard; return its side file. advance(1) after each clip."""
-        return write_shard(folder, task.shard, self._clips(task, advance))
+        """Make and commit a planned shard; return its side file. advance(1) after each clip.
+
+        Samples that earlier sets hold are copied.
+        """
+        ids = [row["clip_id"] for row in task.clips]
+        with earlier_samples(folder.parent, task.earlier, ids) as earlier:
+            return write_shard(folder, task.shard, self._clips(task, earlier, advance))
 
     def clip(self, row: Row, bucket: str) -> Encoded:
         """A sample. Raises RejectedError."""
         path = self._local(row)
-        span = row["end_s"] - row["start_s"]
-        shapes = {r.name: geometry(r, span, self.makers) for r in self.config.renditions}
+        shapes = self._shapes(row)
         base = next(iter(shapes.values()))
         tensors = {f"{name}.video": self._video(path, row, shape) for name, shape in shapes.items()}
         if row["has_audio"]:
             tensors["audio"] = self._audio(path, row, base)
-        texts = {v: t for v in self.config.text if (t := (row["captions"].get(v) or "").strip())}
+        texts = self._texts(row)
         if not texts:
             wanted = ", ".join(self.config.text)
             raise RejectedError(Reason.BAD_CAPTION, f"there is none of: {wanted}")
@@ -104,10 +109,22 @@ class ClipEncoder:
             found[f"silence.{bucket}"] = half(silence, "silence", base.audio_shape)
         return found
 
-    def _clips(self, task: Task, advance: Callable[[int], None]) -> Iterator[Encoded | Failure]:
+    def _shapes(self, row: Row) -> dict[str, Geometry]:
+        """The geometry of each rendition of a clip."""
+        span = row["end_s"] - row["start_s"]
+        return {r.name: geometry(r, span, self.makers) for r in self.config.renditions}
+
+    def _texts(self, row: Row) -> dict[str, str]:
+        """The captions to encode, without empty ones."""
+        return {v: t for v in self.config.text if (t := (row["captions"].get(v) or "").strip())}
+
+    def _clips(
+        self, task: Task, earlier: Earlier, advance: Callable[[int], None]
+    ) -> Iterator[Encoded | Failure]:
         for row in task.clips:
+            info = sample_info(row, next(iter(self._shapes(row).values())), self._texts(row))
             try:
-                yield self.clip(row, task.bucket)
+                yield earlier.take(info, task.bucket) or self.clip(row, task.bucket)
             except RejectedError as error:
                 yield Failure(row["clip_id"], error.reason, error.detail)
             except OURS as error:

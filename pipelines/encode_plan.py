@@ -49,15 +49,18 @@ class Task:
     shard: str
     bucket: str
     clips: tuple[Row, ...]
+    earlier: tuple[str, ...] = ()  # sets beside this one that may hold some of the samples
 
     def row(self) -> dict[str, str]:
         """A Ray Data row."""
-        return {"shard": self.shard, "bucket": self.bucket, "clips": json.dumps(self.clips)}
+        rest = {"clips": json.dumps(self.clips), "earlier": json.dumps(self.earlier)}
+        return {"shard": self.shard, "bucket": self.bucket, **rest}
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> "Task":
         """The task of a row."""
-        return cls(row["shard"], row["bucket"], tuple(json.loads(row["clips"])))
+        clips, earlier = tuple(json.loads(row["clips"])), tuple(json.loads(row["earlier"]))
+        return cls(row["shard"], row["bucket"], clips, earlier)
 
 
 @dataclass
