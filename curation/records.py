@@ -33,6 +33,7 @@ class Reason(StrEnum):
     DECODER_CRASH = "decoder_crash"  # the child process died
     NOT_FINITE = "not_finite"  # NaN or Inf in decoded or encoded values
     BAD_CAPTION = "bad_caption"
+    CAPTIONER = "captioner"  # the model could not be reached, or answered another question
     POLICY = "policy"  # a verdict rule; the detail names the rule and the value
     DUPLICATE = "duplicate"
     INTERNAL = "internal"  # a bug of ours, caught at the item so that the run goes on

@@ -19,7 +19,7 @@ VERBS = {
     "world": "make films whose truth is known",
     "curate": "scan, caption, decide and encode in one go",
     "scan": "find films, decode once, cut clips, score picture, sound and sync",
-    "caption": "write captions from sidecars or from measured evidence",
+    "caption": "write captions from sidecars, by a multimodal model, or from evidence",
     "decide": "turn scores into verdicts by the policy; no media is touched",
     "encode": "turn kept clips into latents in WebDataset shards",
     "verify": "check every byte of a shard set and name any damage",

@@ -12,7 +12,7 @@ from curation.settings import Settings
 from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
 from jobs.training.config import TrainConfig
-from pipelines.caption import CaptionConfig
+from pipelines.caption_config import CaptionConfig
 from pipelines.encode_config import EncodeConfig
 from pipelines.policy import Policy
 from pipelines.scan_config import ScanConfig

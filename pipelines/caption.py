@@ -1,17 +1,21 @@
-"""The caption pass: three variants for every clip of a scan, with their provenance.
+"""The caption pass: three variants for every clip of a scan, with status and provenance.
 
-It reads a few kilobytes a film, so it runs on threads here and not on the cluster.
+Sidecars, manifests and evidence are a few kilobytes a film and are read on threads here. A model's
+answers are dear: caption_ask.py keeps them in a ledger table of their own, so that words can be
+composed anew, in another order of origins or with a better transcript, without asking again.
 """
 
+import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import PurePosixPath
-from typing import Literal
 
-from pydantic import Field
-
-from curation.caption import (
+from curation.captions.answer import CaptionStatus
+from curation.captions.description import Description, render
+from curation.captions.weave import weave
+from curation.captions.words import (
     SIDECAR_BYTES,
     Captions,
     choose,
@@ -19,58 +23,68 @@ from curation.caption import (
     from_words,
     parse_sidecar,
 )
-from curation.files import fingerprint
+from curation.media import Limits
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
-from curation.settings import Settings
 from curation.sources import opened
+from pipelines.caption_ask import answers
+from pipelines.caption_config import CaptionConfig, Origin
 from pipelines.ledger import Ledger, Row
 from pipelines.tally import Tally
 from pipelines.verdicts import scored_clips
 
-VERSION = 1  # raised when the same settings and evidence give other words
 THREADS = 16  # of reads that mostly wait
-
-Origin = Literal["sidecar", "manifest", "evidence"]
-
-
-class CaptionConfig(Settings):
-    """Where captions come from."""
-
-    prefer: tuple[Origin, ...] = Field(
-        ("sidecar", "manifest", "evidence"),
-        min_length=1,
-        description="origins in order; the first that has words for a clip gives them",
-    )
-
-    def fingerprint(self) -> str:
-        """Names the caption table of these settings."""
-        return fingerprint({"version": VERSION, **self.model_dump(mode="json")})
+FILE = ("bytes", "mtime_ns")  # of a source: is it still the file that was scanned?
 
 
-def caption(config: CaptionConfig, ledger: Ledger, scan_fingerprint: str) -> Tally:
+@dataclass(frozen=True)
+class Film:
+    """Words about one film that lie beside it."""
+
+    segments: list[Row]
+    manifest: str | None
+    trouble: Reason | None  # with its sidecar
+
+
+def caption(
+    config: CaptionConfig,
+    ledger: Ledger,
+    scan_fingerprint: str,
+    tables: Sequence[str] = (),
+    limits: Limits | None = None,
+) -> Tally:
     """Write `scores/caption@<fingerprint>` for every clip of the scan.
 
-    Everything is composed anew, and written only where it differs: a sidecar may have changed.
+    `tables` are score tables with transcripts, text and sound classes. Everything is composed anew,
+    and written only where it differs: a sidecar may have changed. Raises ServerError
+    when a model is wanted and cannot be asked.
     """
-    clips = sorted(scored_clips(ledger, scan_fingerprint), key=itemgetter("path", "start_s"))
+    clips = scored_clips(ledger, scan_fingerprint, tables)
+    clips.sort(key=itemgetter("path", "start_s"))
+    sources = {row["path"]: row for row in ledger.rows("sources")}
+    clips = [clip | {key: sources[clip["path"]][key] for key in FILE} for clip in clips]
+    words = {clip["path"]: sources[clip["path"]]["caption"] for clip in clips}
+    films = read_films(config, words)
     tally = Tally("caption", "clips", len(clips))
-    words = {row["path"]: row["caption"] for row in ledger.rows("sources")}
-    films = [(path, list(group)) for path, group in groupby(clips, key=itemgetter("path"))]
+    told: dict[str, Row] = {}
+    if "llm" in config.prefer:
+        earlier = config.prefer[: config.prefer.index("llm")]
+        asked = [c for c in clips if not from_origins(earlier, c, films[c["path"]])]
+        told = answers(config.llm, ledger, asked, limits or Limits())
     rows = []
-    with ThreadPoolExecutor(THREADS) as pool, progress("caption", len(clips), "clips") as advance:
-        jobs = pool.map(
-            lambda film: film_captions(config, film[0], film[1], words.get(film[0])), films
-        )
-        for found, trouble in jobs:
-            rows += found
-            advance(len(found))
-            for row in found:
-                missing = row["status"] != Status.OK
-                tally.add(row.pop("status"), Reason.BAD_CAPTION if missing else trouble)
+    for clip in clips:
+        film, answer = films[clip["path"]], told.get(clip["clip_id"])
+        row = compose(config, clip, film, answer)
+        rows.append(row)
+        if not row["provenance"]:
+            tally.add(Status.FAILED, Reason.BAD_CAPTION)
+        elif answer and answer["status"] != CaptionStatus.OK:
+            tally.add(Status.OK, f"model: {answer['status']}")
+        else:
+            tally.add(Status.OK, film.trouble)
+    captions = [row for row in rows if row["provenance"]]
     name = f"scores/caption@{config.fingerprint()}"
     mine = {row["clip_id"] for row in rows}
-    captions = [row for row in rows if row["provenance"]]
     ledger.replace(
         name, [row for row in ledger.rows(name) if row["clip_id"] not in mine] + captions
     )
@@ -79,35 +93,58 @@ def caption(config: CaptionConfig, ledger: Ledger, scan_fingerprint: str) -> Tal
     return tally
 
 
-def film_captions(
-    config: CaptionConfig, path: str, clips: list[Row], manifest: str | None
-) -> tuple[list[Row], Reason | None]:
-    """Caption rows with a status for all clips of one film; and what was wrong with its sidecar."""
-    trouble = None
-    segments: list[Row] = []
-    if "sidecar" in config.prefer:
+def read_films(config: CaptionConfig, words: dict[str, str | None]) -> dict[str, Film]:
+    """What lies beside each film: segments of its sidecar, and its manifest's `words` by path."""
+
+    def read(path: str) -> Film:
+        if "sidecar" not in config.prefer:
+            return Film([], words[path], None)
         try:
-            segments = read_sidecar(path)
+            return Film(read_sidecar(path), words[path], None)
         except RejectedError as error:
-            trouble = error.reason
-    rows = []
-    for clip in clips:
-        found = describe(config, clip, segments, manifest)
-        row = {"clip_id": clip["clip_id"], "status": Status.OK if found else Status.FAILED}
-        rows.append(row | (vars(found) if found else {"provenance": None}))
-    return rows, trouble
+            return Film([], words[path], error.reason)
+
+    with ThreadPoolExecutor(THREADS) as pool, progress("caption", len(words), "films") as advance:
+        films = {}
+        for path, film in zip(words, pool.map(read, words), strict=True):
+            films[path] = film
+            advance()
+    return films
 
 
-def describe(
-    config: CaptionConfig, clip: Row, segments: list[Row], manifest: str | None
-) -> Captions | None:
-    """The words of one clip from the first origin that has any."""
+def compose(config: CaptionConfig, clip: Row, film: Film, answer: Row | None) -> Row:
+    """The caption row of one clip: words of the first origin that has any, and what the model did.
+
+    The row's `provenance` is null when no origin has words.
+    """
+    row: Row = {"clip_id": clip["clip_id"], "provenance": None, "status": CaptionStatus.OK}
+    if answer:
+        row |= {"status": answer["status"], "detail": answer["detail"]}
     for origin in config.prefer:
+        if origin != "llm":
+            found = from_origins((origin,), clip, film)
+            sources = dict.fromkeys(("short", "long", "structured"), str(origin))
+        elif answer and answer["record"]:
+            told, sources = weave(
+                Description(**json.loads(answer["record"])), clip, answer["teller"]
+            )
+            found = render(told, origin)
+            row["record"] = told.model_dump_json()
+        else:
+            found = None
+        if found:
+            return row | vars(found) | {"sources": json.dumps(sources, sort_keys=True)}
+    return row
+
+
+def from_origins(origins: Sequence[Origin], clip: Row, film: Film) -> Captions | None:
+    """The words of one clip from the first of the cheap origins that has any."""
+    for origin in origins:
         found = None
-        if origin == "sidecar" and (part := choose(segments, clip["start_s"], clip["end_s"])):
+        if origin == "sidecar" and (part := choose(film.segments, clip["start_s"], clip["end_s"])):
             found = from_words(part, origin)
-        elif origin == "manifest" and manifest:
-            found = from_words({"caption": manifest}, origin)
+        elif origin == "manifest" and film.manifest:
+            found = from_words({"caption": film.manifest}, origin)
         elif origin == "evidence":
             found = from_evidence(clip)
         if found:

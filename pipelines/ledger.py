@@ -87,6 +87,21 @@ SCHEMAS = {
             ("long", pa.string()),
             ("structured", pa.string()),
             ("provenance", pa.string()),
+            ("status", pa.string()),
+            ("detail", pa.string()),
+            ("record", pa.string()),
+            ("sources", pa.string()),
+        ]
+    ),
+    "scores/answers": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("asked", pa.string()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            ("teller", pa.string()),
+            ("record", pa.string()),
         ]
     ),
     "verdicts": pa.schema(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from curation.caption import choose, from_evidence, from_words, parse_sidecar, safe
+from curation.captions.words import choose, from_evidence, from_words, parse_sidecar, safe
 from curation.records import RejectedError
 
 

@@ -1,0 +1,165 @@
+"""Ask a model about every clip once: what is missing is asked, answers are kept as they come.
+
+The ledger's table `scores/answers@<fingerprint>` has one row a clip: the status, and the typed
+description as JSON. A row stands for one evidence: with another transcript the clip is asked again.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from curation.captions.answer import CaptionStatus, Outcome
+from curation.captions.config import LLMConfig
+from curation.captions.request import evidence
+from curation.files import fingerprint
+from curation.media import Limits
+from curation.progress import Advance, progress, say
+from curation.records import Reason, RejectedError
+from curation.sources import hash_source, local_copy
+from pipelines.ledger import Ledger, Row
+
+COMMIT_S = 3.0  # what a kill may cost, besides the requests in flight
+COMMIT_ROWS = 256
+AGAIN = {Reason.CAPTIONER, Reason.UNREADABLE, Reason.INTERNAL}  # none is the clip's fault
+CLIPS_A_TASK = 8  # clips of one film that go to an actor together: a film is opened once for them
+
+Keep = Callable[[Row], None]
+
+
+def answers(config: LLMConfig, ledger: Ledger, clips: list[Row], limits: Limits) -> dict[str, Row]:
+    """The answer rows of `clips` by id; those that are not in the ledger yet are asked for.
+
+    Raises ServerError when the model cannot be asked; what was answered is kept.
+    """
+    name = f"scores/answers@{config.fingerprint()}"
+    for clip in clips:
+        clip["asked"] = fingerprint(evidence(clip))
+    known = finished(ledger, name)
+    pending = [c for c in clips if known.get(c["clip_id"], {}).get("asked") != c["asked"]]
+    if pending:
+        with Keeper(ledger, name, len(pending)) as keep:
+            ask_all(config, pending, limits, keep)
+    ledger.compact(name)
+    known = {row["clip_id"]: row for row in ledger.rows(name)}
+    return {clip["clip_id"]: known[clip["clip_id"]] for clip in clips}
+
+
+def finished(ledger: Ledger, name: str) -> dict[str, Row]:
+    """Answers by clip that need not be asked for again."""
+    return {r["clip_id"]: r for r in ledger.rows(name) if r["reason"] not in AGAIN}
+
+
+def ask_all(config: LLMConfig, clips: list[Row], limits: Limits, keep: "Keeper") -> None:
+    """Ask through the configured back end; each imports what only it needs."""
+    films: dict[str, list[Row]] = {}
+    for clip in clips:
+        films.setdefault(clip["path"], []).append(clip)
+    if config.backend == "server":
+        from pipelines.caption_server import ask_server  # noqa: PLC0415
+
+        say("caption: " + ask_server(config, films, limits, keep))
+        return
+    from pipelines import cluster  # noqa: PLC0415
+
+    cluster.start()
+    tasks = [
+        {"path": path, "clips": group[at : at + CLIPS_A_TASK]}
+        for path, group in films.items()
+        for at in range(0, len(group), CLIPS_A_TASK)
+    ]
+    if config.backend == "transformers":
+        from pipelines.caption_actors import ask_actors  # noqa: PLC0415
+
+        rows = ask_actors(config, tasks, limits)
+    else:
+        from pipelines.caption_vllm import ask_vllm  # noqa: PLC0415
+
+        rows = ask_vllm(config, tasks, limits)
+    for row in rows:
+        keep(row)
+
+
+class Keeper:
+    """Commits answer rows in small batches, and what is left at the end, whatever ended it."""
+
+    def __init__(self, ledger: Ledger, name: str, total: int) -> None:
+        self._ledger, self._name, self._total = ledger, name, total
+        self._waiting: list[Row] = []
+        self._last = time.monotonic()
+        self._progress = progress("ask", total, "clips")
+        self._advance: Advance | None = None
+        self.seen: Counter[str] = Counter()
+
+    def __enter__(self) -> "Keeper":
+        self._advance = self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._commit()
+        self._progress.__exit__(kind, error, trace)
+        if error is None:
+            twice = [i for i, n in self.seen.items() if n > 1]
+            assert not twice, f"answered twice: {twice[:3]}"
+            assert len(self.seen) == self._total, f"{self._total} asked, {len(self.seen)} answered"
+
+    def __call__(self, row: Row) -> None:
+        """Keep one answer row."""
+        self.seen[row["clip_id"]] += 1
+        self._waiting.append(row)
+        if self._advance:
+            self._advance(1, row["clip_id"])
+        if len(self._waiting) >= COMMIT_ROWS or time.monotonic() - self._last > COMMIT_S:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._ledger.append(self._name, self._waiting)
+        self._waiting, self._last = [], time.monotonic()
+
+
+def answer_row(clip: Row, outcome: Outcome, teller: str) -> Row:
+    """The ledger row of one outcome."""
+    reason = None
+    if outcome.status != CaptionStatus.OK:
+        reason = Reason.CAPTIONER if outcome.unreachable else Reason.BAD_CAPTION
+    told = outcome.description
+    return {
+        "clip_id": clip["clip_id"],
+        "asked": clip["asked"],
+        "status": outcome.status,
+        "reason": reason,
+        "detail": outcome.detail or None,
+        "teller": teller,
+        "record": told.model_dump_json() if told else None,
+    }
+
+
+def refused_row(clip: Row, error: RejectedError, teller: str) -> Row:
+    """The row of a clip that nobody could be shown."""
+    outcome = Outcome(CaptionStatus.FAILED, detail=error.detail)
+    return answer_row(clip, outcome, teller) | {"reason": error.reason}
+
+
+@contextmanager
+def scanned_film(clip: Row) -> Iterator[str]:
+    """A local path of the clip's film, for the length of the block. Raises RejectedError.
+
+    Bytes are hashed only where size or time differ from the scan's: words about another film would
+    be worse than none.
+    """
+    with local_copy(clip["path"]) as local:
+        try:
+            stat = Path(local).stat()
+        except OSError as error:
+            raise RejectedError(Reason.UNREADABLE, error.strerror or "") from error
+        same = (stat.st_size, stat.st_mtime_ns) == (clip.get("bytes"), clip.get("mtime_ns"))
+        if not same and hash_source(local) != clip["source_id"]:
+            raise RejectedError(Reason.UNREADABLE, "the film changed since the scan; scan again")
+        yield local
