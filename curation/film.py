@@ -13,6 +13,7 @@ from curation.scores import SCORES
 from curation.shots import Net, ShotFinder
 from curation.sight import Sight, Track, picture_scores
 from curation.sound import sound_scores
+from curation.sound_marks import sound_marks
 from curation.sync import sync_scores
 
 CHUNK_BYTES = 96 << 20  # pixels of one decoding request: 24 s of 228x128 at 48 frames a second
@@ -181,6 +182,7 @@ def score_clip(track: Track, height: int, clip: Row, samples: np.ndarray, rate: 
     if samples.size:
         mono = samples.mean(axis=0, dtype=np.float64)
         scores |= sync_scores(inside, mono, rate, clip["start_s"])
+        scores["sound_marks"] = sound_marks(mono, rate)
     return scores
 
 

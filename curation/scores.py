@@ -37,6 +37,8 @@ SOUND = {
     "bandwidth_hz": Score("Hz", "highest frequency within 60 dB of the loudest band"),
     "centroid_hz": Score("Hz", "power-weighted mean frequency: dull or bright"),
     "onset_rate": Score("1/s", "sudden sounds a second"),
+    "sound_marks": Score("base64", "marks by which the sound is known again", text=True),
+    "sound_of": Score("clip_id", "the clip whose sound this one has", text=True),
     "channels": Score("count", "sound channels; 0 without a track"),
 }
 SYNC = {

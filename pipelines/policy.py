@@ -156,6 +156,9 @@ class Policy(Settings):
     rules: list[Rule] = Field(
         default_factory=default_rules, description="rules, all of which a clip must pass"
     )
+    leak_guard: bool = Field(
+        True, description="drop training clips that repeat a held-out one in picture or sound"
+    )
     balance: Balance | None = Field(None, description="caps on kinds of clips among the kept")
     phases: dict[Annotated[str, StringConstraints(pattern=PHASE)], Phase] = Field(
         default_factory=dict, description="further policies over the same scores, by name"
@@ -176,11 +179,12 @@ class Policy(Settings):
     def phase(self, name: str) -> "Policy":
         """The policy of a phase; '' is the policy itself. Raises ValueError."""
         if not name:
-            return Policy(rules=self.rules, balance=self.balance)
+            return self.model_copy(update={"phases": {}})
         if name not in self.phases:
             there = ", ".join(self.phases) or "none"
             raise ValueError(f"the policy has no phase {name!r}; its phases: {there}")
         phase = self.phases[name]
         mine = {rule.title for rule in phase.rules}
         rules = [rule for rule in self.rules if rule.title not in mine] + phase.rules
-        return Policy(rules=rules, balance=phase.balance or self.balance)
+        balance = phase.balance or self.balance
+        return self.model_copy(update={"rules": rules, "balance": balance, "phases": {}})

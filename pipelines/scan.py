@@ -8,14 +8,11 @@ and measure.py, imported only when there is something to do: a rerun takes no ti
 import time
 from collections.abc import Iterator
 
-import numpy as np
-import pyarrow as pa
-
-from curation.likeness import find_repeats
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
 from curation.sources import Source, find_sources
 from pipelines.ledger import Ledger, Row
+from pipelines.repeats import mark_repeats
 from pipelines.scan_config import ScanConfig, outcome
 from pipelines.tally import Tally
 
@@ -127,26 +124,7 @@ def commit(ledger: Ledger, name: str, films: list[Row]) -> None:
 
 
 def finish(ledger: Ledger, name: str) -> None:
-    """Mark repeats among all clips of this scan, and fold what was appended into sorted parts."""
+    """Fold what was appended into sorted parts, and mark repeats among all clips of this scan."""
     ledger.compact("sources")
     ledger.compact("clips")
-    scores = ledger.read(f"scores/scan@{name}")
-    if not scores.num_rows:
-        return
-    clips = {row["clip_id"]: row for row in ledger.clips(name).to_pylist()}
-    ids = scores["clip_id"].to_pylist()
-    hashes = [
-        h if contrast and contrast > 0.01 else None  # the hash of a flat picture is noise
-        for h, contrast in zip(
-            scores["phash"].to_pylist(), scores["contrast"].to_pylist(), strict=True
-        )
-    ]
-    # The larger picture is the better copy; between equals the id decides.
-    rank = [(-clips[i]["width"] * clips[i]["height"], i) if i in clips else (0, i) for i in ids]
-    levels = np.array([scores[c].to_pylist() for c in ("brightness", "contrast")], float).T
-    repeats = find_repeats(hashes, levels, rank)
-    column = pa.array(
-        [ids[repeats[i]] if i in repeats else None for i in range(len(ids))], pa.string()
-    )
-    place = scores.schema.get_field_index("duplicate_of")
-    ledger.replace(f"scores/scan@{name}", scores.set_column(place, "duplicate_of", column))
+    mark_repeats(ledger, name)

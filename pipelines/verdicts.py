@@ -16,12 +16,13 @@ from curation.progress import say
 from curation.records import Reason, Status
 from curation.scores import FLOORS
 from pipelines.balance import over_cap
+from pipelines.leaks import leaking
 from pipelines.ledger import SCHEMAS, Ledger, Row
 from pipelines.policy import Check, Policy, Rule, is_text
 from pipelines.tally import Tally
 
 Flags = NDArray[np.bool_]
-BALANCE = "balance"  # what verdicts call the caps
+LEAK, BALANCE = "leak", "balance"  # what verdicts call them
 MOST_TEXT = 60  # characters of a name in a verdict's detail
 
 
@@ -108,6 +109,12 @@ def judge(policy: Policy, clips: pa.Table) -> Decision:
         funnel.append(step(rule.title, fail, now, fail & (votes == 1), alive, seconds))
         reason[now] = f"{Reason.POLICY}:{rule.title}"
         detail[now] = details(rule, clips.filter(pa.array(now)))
+    if policy.leak_guard:
+        leak, why = leaking(clips, alive)
+        alive &= ~leak
+        funnel.append(step(LEAK, leak, leak, leak, alive, seconds))
+        reason[leak] = f"{Reason.POLICY}:{LEAK}"
+        detail[leak] = why[leak]
     if policy.balance:
         over, why = over_cap(policy.balance, clips, alive)
         alive &= ~over

@@ -95,7 +95,7 @@ def test_funnel_counts_what_each_rule_alone_removes():
     """Clips or hours that do not add up from line to line."""
     policy = Policy(rules=[Rule(score="motion", min=0.1), Rule(score="bars", max=0.05)])
     clips = table(motion=[0.5, 0.0, 0.5, 0.0], bars=[0.0, 0.5, 0.5, 0.0])
-    motion, bars = judge(policy, clips).funnel
+    motion, bars, _ = judge(policy, clips).funnel
     assert (motion.failed, motion.removed, motion.alone, motion.left) == (2, 2, 1, 2)
     assert (bars.failed, bars.removed, bars.alone, bars.left, bars.left_hours) == (2, 1, 1, 1, 1.0)
 
