@@ -36,6 +36,7 @@ class Reason(StrEnum):
     CAPTIONER = "captioner"  # the model could not be reached, or answered another question
     POLICY = "policy"  # a verdict rule; the detail names the rule and the value
     DUPLICATE = "duplicate"
+    TAKEN_DOWN = "taken_down"  # removed on request; never taken in again
     INTERNAL = "internal"  # a bug of ours, caught at the item so that the run goes on
 
 

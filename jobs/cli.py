@@ -23,6 +23,7 @@ VERBS = {
     "decide": "turn scores into verdicts by the policy; no media is touched",
     "encode": "turn kept clips into latents in WebDataset shards",
     "verify": "check every byte of a shard set and name any damage",
+    "takedown": "remove films from the ledger and from every shard set, for good",
     "train": "train the joint model with Ray Train and DeepSpeed",
     "generate": "make clips with picture and sound from a checkpoint",
     "report": "one HTML page that shows data, training and clips",

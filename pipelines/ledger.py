@@ -9,7 +9,7 @@ parts; of two rows with one key the later part's wins.
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,7 @@ SCHEMAS = {
             ("detail", pa.string()),
         ]
     ),
+    "takedown": pa.schema([("source_id", pa.string()), ("note", pa.string())]),
     "artefacts": pa.schema(
         [
             ("clip_id", pa.string()),
@@ -122,7 +123,11 @@ SCHEMAS = {
         ]
     ),
 }
-KEYS = {"sources": ["path", "fingerprint"], "clips": ["clip_id", "fingerprint"]}
+KEYS = {
+    "sources": ["path", "fingerprint"],
+    "clips": ["clip_id", "fingerprint"],
+    "takedown": ["source_id"],
+}
 
 
 def kind(table: str) -> str:
@@ -149,10 +154,19 @@ class Ledger:
         number = 1 + max((int(p.name.split("-")[1]) for p in folder.glob("open-*")), default=0)
         write_part(folder / f"open-{number:08d}-{uuid.uuid4().hex[:8]}.parquet", data)
 
-    def read(self, table: str) -> pa.Table:
-        """All rows of `table`, sorted by key, one a key; no rows when there is no such table."""
+    def read(self, table: str, names: Collection[str] | None = None) -> pa.Table:
+        """All rows of `table`, sorted by key, one a key; no rows when there is no such table.
+
+        With `names` only these columns and the key's, as far as the table has them.
+        """
         schema = SCHEMAS[kind(table)]
-        parts = [pq.read_table(p, schema=schema, partitioning=None) for p in self._parts(table)]
+        if names is not None:
+            wanted = {*names, *KEYS.get(kind(table), ["clip_id"])}
+            schema = pa.schema([column for column in schema if column.name in wanted])
+        parts = [
+            pq.read_table(p, schema=schema, columns=schema.names, partitioning=None)
+            for p in self._parts(table)
+        ]
         return unique(table, pa.concat_tables(parts)) if parts else schema.empty_table()
 
     def rows(self, table: str) -> list[Row]:
@@ -209,6 +223,15 @@ class Ledger:
             for row in sources.to_pylist()
             if row["status"] != Status.OK or found[row["source_id"]] == row["clips"]
         }
+
+    def taken_down(self) -> set[str]:
+        """Ids of films that were removed on request and must not come back."""
+        return set(self.read("takedown")["source_id"].to_pylist())
+
+    def tables(self) -> list[str]:
+        """Names of all tables that have rows."""
+        parts = self.folder.rglob("*.parquet")
+        return sorted({str(p.parent.relative_to(self.folder)) for p in parts})
 
     def clips(self, fingerprint: str) -> pa.Table:
         """The clips table of one scan fingerprint."""

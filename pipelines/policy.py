@@ -89,6 +89,10 @@ class Rule(Check):
             raise ValueError("a rule with `any` or `all` needs a `name`")
         return self
 
+    def conditions(self) -> Iterator[Check]:
+        """The checks of single scores in `when`."""
+        yield from self.when.leaves() if self.when else ()
+
     @property
     def title(self) -> str:
         """What verdicts call it."""

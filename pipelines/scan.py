@@ -38,7 +38,7 @@ def scan(config: ScanConfig, ledger: Ledger) -> Tally:
 
         cluster.start()
         hashed = hashing.hash_all([new_row(source, name) for source in pending])
-        rows, films = settle_known(hashed, done)
+        rows, films = settle_known(hashed, done, ledger.taken_down())
         commit(ledger, name, [{"source": row} for row in rows])
         tally.add_all(rows)
         for result in committed(ledger, name, measure.measure_all(config, films), len(films)):
@@ -80,8 +80,12 @@ def new_row(source: Source, name: str) -> Row:
     return vars(source) | {"fingerprint": name}
 
 
-def settle_known(hashed: list[Row], done: dict[str, Row]) -> tuple[list[Row], list[Row]]:
-    """(rows that are settled, films to decode): the same bytes are decoded under one path only."""
+def settle_known(
+    hashed: list[Row], done: dict[str, Row], gone: set[str]
+) -> tuple[list[Row], list[Row]]:
+    """(rows that are settled, films to decode): the same bytes are decoded under one path only,
+    and those of `gone` films never.
+    """
     first = {
         row["source_id"]: path
         for path, row in sorted(done.items())
@@ -91,6 +95,8 @@ def settle_known(hashed: list[Row], done: dict[str, Row]) -> tuple[list[Row], li
     for row in hashed:
         if row["status"] == Status.FAILED:
             settled.append(row)
+        elif row["source_id"] in gone:
+            settled.append(row | outcome(Status.SKIPPED, Reason.TAKEN_DOWN) | {"clips": 0})
         elif (same := first.setdefault(row["source_id"], row["path"])) != row["path"]:
             detail = RejectedError(Reason.DUPLICATE, f"the same bytes as {same}").detail
             settled.append(row | outcome(Status.SKIPPED, Reason.DUPLICATE, detail) | {"clips": 0})

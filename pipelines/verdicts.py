@@ -3,7 +3,7 @@
 Everything is a column: a million clips are one Arrow table and a few boolean arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from curation.progress import say
 from curation.records import Reason, Status
 from curation.scores import FLOORS
 from pipelines.balance import over_cap
-from pipelines.leaks import leaking
+from pipelines.leaks import REPEATS, leaking
 from pipelines.ledger import SCHEMAS, Ledger, Row
 from pipelines.policy import Check, Policy, Rule, is_text
 from pipelines.tally import Tally
@@ -53,26 +53,37 @@ class Decision:
         return np.asarray(pc.equal(self.verdicts["status"], str(Status.OK)))
 
 
-def scored_table(ledger: Ledger, scan: str, tables: Sequence[str] = ()) -> pa.Table:
-    """Clips of a scan with their facts and all scores as columns, sorted by id.
+def scored_table(
+    ledger: Ledger, scan: str, tables: Sequence[str] = (), names: Collection[str] | None = None
+) -> pa.Table:
+    """Clips of a scan with their facts and scores as columns, sorted by id.
 
     `tables` are further score tables; a clip that one of them lacks has nulls there. Clips without
-    scan scores (their film is not finished) are left out.
+    scan scores (their film is not finished) are left out. With `names` only those scores are read.
     """
     clips = ledger.clips(scan)
-    scores = ledger.read(f"scores/scan@{scan}")
+    scores = ledger.read(f"scores/scan@{scan}", names)
     clips = clips.filter(pc.is_in(clips["clip_id"], value_set=scores["clip_id"]))
     sources = ledger.read("sources")
     sources = sources.filter(pc.equal(sources["fingerprint"], scan))
     licence = beside(clips, "path", sources.select(["path", "licence"]))
     clips = clips.append_column("licence", licence["licence"])
     clips = clips.append_column("seconds", pc.subtract(clips["end_s"], clips["start_s"]))
-    for other in (scores, *(ledger.read(name) for name in tables)):
+    for other in (scores, *(ledger.read(name, names) for name in tables)):
         found = beside(clips, "clip_id", other)
         for name in found.column_names:
             if name not in clips.column_names:
                 clips = clips.append_column(name, found[name])
     return clips
+
+
+def asked(policy: Policy) -> set[str]:
+    """The scores that decide: what judging a policy has to read."""
+    checks = [c for rule in policy.rules for c in (*rule.leaves(), *rule.conditions())]
+    names = {check.score for check in checks} | set(REPEATS)
+    if policy.balance:
+        names |= {*policy.balance.by, policy.balance.best}
+    return names | {FLOORS[name] for name in names & set(FLOORS)}
 
 
 def beside(clips: pa.Table, key: str, other: pa.Table) -> pa.Table:
@@ -274,7 +285,7 @@ def decide(
 ) -> Tally:
     """Write `verdicts/<fingerprint>` of a phase and print the funnel. Raises ValueError."""
     policy = policy.phase(phase)
-    clips = scored_table(ledger, scan, tables)
+    clips = scored_table(ledger, scan, tables, asked(policy))
     tally = Tally(f"decide {phase}".strip(), "clips", clips.num_rows)
     decision = judge(policy, clips)
     for status, count in counts(decision.verdicts["status"]):

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.ledger import SCHEMAS, Ledger, to_table
-from pipelines.policy import Check, Policy, Rule
-from pipelines.verdicts import decide, judge, scored_table
+from pipelines.policy import Balance, Check, Policy, Rule
+from pipelines.verdicts import asked, decide, judge, scored_table
 
 FP = "f" * 12
 
@@ -152,3 +152,23 @@ def test_verdicts_have_the_ledgers_schema():
     verdicts = judge(Policy(rules=[]), table(motion=[0.1])).verdicts
     assert verdicts.schema == SCHEMAS["verdicts"]
     assert verdicts.equals(to_table("verdicts", [{"clip_id": "a", "status": "ok"}]))
+
+
+def test_judging_reads_all_that_it_asks_for(tmp_path):
+    """A score that is pruned away and so fails every clip, or passes by `when`."""
+    ledger = Ledger(tmp_path)
+    ledger.replace("clips", [{"clip_id": "a", "start_s": 0.0, "end_s": 2.0, "fingerprint": FP}])
+    row = {"clip_id": "a", "motion": 0.5, "bars": 0.0, "sync_offset_ms": 1.0, "colours": "red"}
+    ledger.replace(f"scores/scan@{FP}", [row | {"sync_confidence": 3.0, "sync_floor_ms": 40.0}])
+    either = Rule(name="either", any=(Check(score="motion", min=9), Check(score="bars", max=1)))
+    finer = Rule(score="sync_offset_ms", max=50, when=Check(score="sync_confidence", min=2))
+    caps = Balance(by=("colours",), most=1.0, best="contrast")
+    policy = Policy(rules=[either, finer], balance=caps)
+    whole = scored_table(ledger, FP)
+    pruned = scored_table(ledger, FP, names=asked(policy))
+    assert "brightness" not in pruned.column_names
+    assert {"sync_floor_ms", "sync_confidence", "colours", "contrast", "sound_of"} <= set(
+        pruned.column_names
+    )
+    assert judge(policy, pruned).verdicts.equals(judge(policy, whole).verdicts)
+    assert judge(policy, pruned).verdicts["status"].to_pylist() == ["ok"]
