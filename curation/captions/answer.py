@@ -119,9 +119,11 @@ def one_object(reply: Reply) -> dict[str, Any]:
     """The one JSON object of a reply, bare or inside other text. Raises AnswerError."""
     if reply.refusal:
         raise AnswerError(Trouble.REFUSED, reply.refusal)
-    text = reply.text.rpartition("</think>")[2].strip()
+    text = reply.text.strip()
     if len(text) > ANSWER_CHARS:
         raise AnswerError(Trouble.MALFORMED, f"an answer of {len(text)} characters")
+    if not text.startswith("{"):  # a bare object may quote that tag
+        text = text.rpartition("</think>")[2].strip()
     found = list(objects(text))
     if reply.truncated and (len(found) != 1 or not text.rstrip("`\n ").endswith("}")):
         raise AnswerError(Trouble.TRUNCATED, f"the answer ends after {len(text)} characters")

@@ -127,7 +127,7 @@ def render(told: Description, provenance: str) -> Captions:
     if told.on_screen_text:
         picture.append(f"On-screen text reads {join([quoted(t) for t in told.on_screen_text])}")
     lines = [spoken(s) for s in told.speech]
-    nothing = f"There is no {join(told.absent, 'and no')}" if told.absent else ""
+    nothing = f"No {join(told.absent, 'and no')}" if told.absent else ""
     heard = [*lines, told.singing, *told.effects, told.music, told.ambience, nothing]
     text = sentences(picture)
     noises = sentences([*told.effects, told.ambience])

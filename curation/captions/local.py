@@ -32,7 +32,7 @@ class LocalModel:
             model = auto.from_pretrained(
                 config.model, local_files_only=True, use_safetensors=True, dtype="auto"
             )
-        except (OSError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError) as error:
             raise ValueError(f"caption.llm.model: {config.model}: {error}") from error
         # An Omni model is a thinker that writes and a talker that speaks; captions are written.
         self._model = getattr(model, "thinker", model).to(self._device).eval()
