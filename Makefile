@@ -23,8 +23,8 @@ $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once; make demo and make test share it)"
 	@{ $(BIN)/python -m pip install --quiet uv && \
 	   $${PIP_FIND_LINKS:+env UV_FIND_LINKS="$$PIP_FIND_LINKS"} \
-	   $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'; } \
-	 || $(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	   $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[curate,dev]'; } \
+	 || $(BIN)/python -m pip install -c constraints.txt -e '.[curate,dev]'
 	@touch $@
 
 demo: $(READY) ## the whole route; MEDIA=folder for your films, MEDIA=samples for real ones

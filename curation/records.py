@@ -37,6 +37,7 @@ class Reason(StrEnum):
     POLICY = "policy"  # a verdict rule; the detail names the rule and the value
     DUPLICATE = "duplicate"
     TAKEN_DOWN = "taken_down"  # removed on request; never taken in again
+    NO_MODEL = "no_model"  # a judge's model is not on this machine
     INTERNAL = "internal"  # a bug of ours, caught at the item so that the run goes on
 
 

@@ -17,8 +17,9 @@ DONE, FAILED, WRONG_REQUEST, TOO_MANY_REJECTED, STOPPED = 0, 1, 2, 3, 75
 VERBS = {
     "demo": "the whole route on generated films, in minutes",
     "world": "make films whose truth is known",
-    "curate": "scan, caption, decide and encode in one go",
+    "curate": "scan, judge, caption, decide and encode in one go",
     "scan": "find films, decode once, cut clips, score picture, sound and sync",
+    "judge": "learned models judge the clips: text, faces, safety, looks, events, voice, lips",
     "caption": "write captions from sidecars, by a multimodal model, or from evidence",
     "decide": "turn scores into verdicts by the policy; no media is touched",
     "encode": "turn kept clips into latents in WebDataset shards",

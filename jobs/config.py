@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from curation.judges.config import JudgeConfig
 from curation.settings import Settings
 from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
@@ -39,6 +40,7 @@ class Recipe(Settings):
     )
     world: WorldConfig = Field(default_factory=WorldConfig)
     scan: ScanConfig = Field(default_factory=ScanConfig)
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
     caption: CaptionConfig = Field(default_factory=CaptionConfig)
     policy: Policy = Field(default_factory=Policy)
     encode: EncodeConfig = Field(default_factory=EncodeConfig)

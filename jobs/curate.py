@@ -1,4 +1,4 @@
-"""Films to shards in one go: scan, caption, decide, encode.
+"""Films to shards in one go: scan, judge, caption, decide, encode.
 
 Each step does only what is missing, so running it again after a stop goes on where it was. Too many
 refused films do not stop the chain; the exit code tells of them at the end.
@@ -6,11 +6,11 @@ refused films do not stop the chain; the exit code tells of them at the end.
 
 from typing import Any
 
-from jobs import caption, decide, encode, scan
+from jobs import caption, decide, encode, judge, scan
 from jobs.cli import DONE, TOO_MANY_REJECTED, main_verb
 from jobs.config import Recipe
 
-SECTIONS = ("scan", "caption", "policy", "encode")
+SECTIONS = ("scan", "judge", "caption", "policy", "encode")
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
@@ -19,6 +19,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
     code = DONE
     steps: tuple[tuple[Any, list[str]], ...] = (
         (scan, words),
+        (judge, []),
         (caption, []),
         (decide, []),
         (encode, []),

