@@ -53,7 +53,9 @@ def judge_all(clips: list[Made], tools: Tools, reader: MediaReader) -> list[Judg
         clip = {"clip_id": made.name, "start_s": 0.0, "end_s": made.seconds, "has_audio": True}
         clip["judges"] = list(JUDGES)
         ((_, seen),) = look(reader, str(made.path), [clip], tools.config)
-        evidence, row, seconds = Evidence(seen, tools, tools.config), {}, {}
+        evidence = Evidence(seen, tools, tools.config)
+        row: Row = {}
+        seconds: dict[str, float] = {}
         for name in JUDGES:
             begun = time.process_time()
             one = judgement(name, evidence)
@@ -67,7 +69,7 @@ def judge_all(clips: list[Made], tools: Tools, reader: MediaReader) -> list[Judg
 
 def answers(found: list[Judged]) -> list[tuple[str, ...]]:
     """(clip, column, known, found, right) for every known answer."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for one in found:
         for column, (known, right) in one.made.known.items():
             value = one.row[column]
@@ -137,7 +139,7 @@ def main() -> None:
     print()
     talking = found[0]
     models = bare(tools, talking.made.seconds)
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (name, f"{talking.seconds[name]:.2f}", f"{models[name]:.2f}" if name in models else "–")
         for name in JUDGES
     ]
