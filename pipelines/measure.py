@@ -16,8 +16,9 @@ from curation.records import Reason, RejectedError, Status
 from curation.sources import local_copy
 from pipelines import cluster
 from pipelines.attempts import Attempts
+from pipelines.cuts import Speech, windows
 from pipelines.ledger import Row
-from pipelines.scan_config import ScanConfig, outcome, refused, split_of, windows
+from pipelines.scan_config import ScanConfig, outcome, refused, split_of
 
 DEATHS = 2  # of the worker on one film, before the film is refused
 MOST_BLOCKS = 4_000  # Ray's cost per block matters beyond; below it one film is one block
@@ -46,19 +47,20 @@ class Measurer:
 
     def measure(self, source: Row) -> Row:
         """{source: row, clips: rows, scores: rows} of one film; a refusal becomes its row."""
+        speech = Speech.from_ms(source.pop("speech", {}))
         if ray.get(self._attempts.begin.remote(source["path"])) > DEATHS:
             detail = f"its worker died {DEATHS} times; the film was left alone after that"
             return {"source": refused(source, Reason.DECODER_CRASH, detail)}
         try:
             with local_copy(source["path"]) as path:
-                return self._film(source, path)
+                return self._film(source, path, speech)
         except RejectedError as error:
             return {"source": refused(source, error.reason, error.detail)}
         except Exception as error:
             detail = RejectedError(Reason.INTERNAL, f"{type(error).__name__}: {error}").detail
             return {"source": refused(source, Reason.INTERNAL, detail)}
 
-    def _film(self, source: Row, path: str) -> Row:
+    def _film(self, source: Row, path: str, speech: Speech) -> Row:
         from curation.film import measure_film  # noqa: PLC0415
 
         config = self._config
@@ -67,7 +69,7 @@ class Measurer:
             path,
             source["source_id"],
             config,
-            lambda start, end: windows(start, end, config.window),
+            lambda start, end: windows(start, end, config.window, speech),
             config.window.fps,
             self._net,
         )
@@ -85,14 +87,22 @@ class Measurer:
         return {"source": row | outcome(Status.OK), "clips": clips, "scores": film.scores}
 
 
-def measure_all(config: ScanConfig, films: list[Row]) -> Iterator[Row]:
-    """Measured films in the order in which they are done; the largest are begun first."""
+def measure_all(
+    config: ScanConfig, films: list[Row], speech: dict[str, Row] | None = None
+) -> Iterator[Row]:
+    """Measured films in the order in which they are done; the largest are begun first.
+
+    `speech` holds what cuts respect, by source_id: spans in milliseconds, 14 bytes a word.
+    """
     if not films:
         return
     quiet_ray_data()
     films = sorted(films, key=lambda row: (-row["bytes"], row["path"]))
     attempts = ray.remote(num_cpus=0)(Attempts).remote()
-    items = [{"source": json.dumps(row)} for row in films]
+    spans = speech or {}
+    items = [
+        {"source": json.dumps(row | {"speech": spans.get(row["source_id"], {})})} for row in films
+    ]
     blocks = min(len(items), MOST_BLOCKS)
     data = ray.data.from_items(items, override_num_blocks=blocks)
     measured = data.map_batches(

@@ -14,6 +14,7 @@ from curation.sources import Source, find_sources
 from pipelines.ledger import Ledger, Row
 from pipelines.repeats import mark_repeats
 from pipelines.scan_config import ScanConfig, outcome
+from pipelines.speech import cut_rules, score_clips
 from pipelines.tally import Tally
 
 COMMIT_S = 3.0  # what a kill of the driver may cost, besides the films in flight
@@ -25,7 +26,10 @@ AGAIN = {
 
 
 def scan(config: ScanConfig, ledger: Ledger) -> Tally:
-    """Scan what is not yet in the ledger. Raises ValueError when a source is not there."""
+    """Scan what is not yet in the ledger.
+
+    Raises ValueError when a source is not there, or was not heard although cuts respect words.
+    """
     found = find_sources(config.sources)
     tally = Tally("scan", "films", len(found))
     name = config.fingerprint()
@@ -39,12 +43,16 @@ def scan(config: ScanConfig, ledger: Ledger) -> Tally:
         cluster.start()
         hashed = hashing.hash_all([new_row(source, name) for source in pending])
         rows, films = settle_known(hashed, done, ledger.taken_down())
+        speech = cut_rules(ledger, config.words, films) if config.words else None
         commit(ledger, name, [{"source": row} for row in rows])
         tally.add_all(rows)
-        for result in committed(ledger, name, measure.measure_all(config, films), len(films)):
+        measured = measure.measure_all(config, films, speech)
+        for result in committed(ledger, name, measured, len(films)):
             tally.add(result["status"], result["reason"])
     finish(ledger, name)
     clips = ledger.clips(name)
+    if config.words:
+        score_clips(ledger, config.words, clips.to_pylist())
     seconds = sum(
         e - s for s, e in zip(*(clips[c].to_pylist() for c in ("start_s", "end_s")), strict=True)
     )

@@ -1,4 +1,4 @@
-"""Settings of the scan, and the windows of a shot that become clips.
+"""Settings of the scan.
 
 Apart from scan.py, so that a recipe loads without Ray and torch: 19 of 21 s on a busy machine.
 """
@@ -46,29 +46,15 @@ class ScanConfig(FilmConfig):
     limits: Limits = Field(default_factory=Limits)
     val_share: float = Field(0.05, ge=0, lt=1, description="share of films held out, by their hash")
     workers: int = Field(0, ge=0, description="decoding workers; 0 takes every CPU")
+    words: str | None = Field(
+        None, description="table of words that cuts respect; the section `speech` sets it"
+    )
 
     def fingerprint(self) -> str:
         """Names what the rows depend on: not which films there are, nor how many workers."""
-        values = self.model_dump(mode="json", exclude={"sources", "workers", "limits"})
+        free = {"sources", "workers", "limits"} | ({"words"} if self.words is None else set())
+        values = self.model_dump(mode="json", exclude=free)
         return fingerprint({"version": VERSION, "shots by": self.shot_method, **values})
-
-
-def windows(start: float, end: float, config: WindowConfig) -> list[tuple[float, int]]:
-    """(start in seconds, frames) of the clips of a shot [start, end): longest first, no overlap.
-
-    Starts lie on whole milliseconds, never before the shot.
-    """
-    from model.geometry import whole_frames  # noqa: PLC0415 - torch: seconds a recipe need not pay
-
-    fewest, most = config.frames
-    clips = []
-    place = ceil(start * 1000 - 1e-6) / 1000
-    # Container times are rounded to as much as 1 ms.
-    while (room := floor((end - place) * config.fps + 0.002 * config.fps)) >= fewest:
-        frames = whole_frames(min(room, most))
-        clips.append((place, frames))
-        place = ceil((place + frames / config.fps) * 1000 - 1e-6) / 1000
-    return clips
 
 
 def outcome(

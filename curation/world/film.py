@@ -12,7 +12,7 @@ from curation.world.defects import draw_defect, plant
 from curation.world.render import RGB, render_shot, view_left
 from curation.world.scene import CEILING, TIMBRE, Scene, Shot, draw_scene
 from curation.world.sound import loudness, music_bed, place, tone
-from curation.world.speech import speak, voice_name
+from curation.world.speech import speak_line, voice_name
 
 CHIME_GAIN = 0.25
 SILENT_KINDS = ("jump",)
@@ -192,8 +192,12 @@ def add_beds(scene: Scene, truth: dict[str, Any], samples: NDArray[np.float32]) 
         samples += bed
     if scene.speech is not None and (voice := voice_name()):
         text, share = scene.speech
-        line = speak(text, rate)[:total]
+        samples_of, said = speak_line(text, rate)
+        line = samples_of[:total]
         start = round(share * (total - len(line)))
         place(samples, line, start, 1.0, 0.5, total)
         times = {"start": round(start / rate, 6), "end": round((start + len(line)) / rate, 6)}
-        truth["speech"] = {"text": text, "voice": voice, **times}
+        begun = start / rate
+        words = [[word, round(begun + a, 4), round(begun + b, 4)] for word, a, b in said]
+        words = [word for word in words if word[2] <= total / rate]
+        truth["speech"] = {"text": text, "voice": voice, "words": words, **times}

@@ -23,7 +23,7 @@ BAD_CRF, BAD_BITRATE = 38, 24_000  # of the defect `reencode`
 def world_fingerprint(config: WorldConfig) -> str:
     """Names what a film depends on besides its number; more films do not change the others."""
     values = config.model_dump(mode="json", exclude={"films"})
-    voice = voice_name() if config.speech else None
+    voice = f"{voice_name()} with words" if config.speech and voice_name() else None
     return fingerprint({"version": WORLD_VERSION, "voice": voice, **values})
 
 

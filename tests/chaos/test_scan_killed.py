@@ -85,10 +85,10 @@ def test_a_film_that_kills_its_worker_becomes_a_row(config, undisturbed, tmp_pat
     cluster.start()
 
     class Fragile(measure.Measurer):
-        def _film(self, source, path):
+        def _film(self, source, path, speech):
             if source["path"] == poison:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super()._film(source, path)
+            return super()._film(source, path, speech)
 
     monkeypatch.setattr(measure, "Measurer", Fragile)
     ledger = Ledger(tmp_path)

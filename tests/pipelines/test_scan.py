@@ -12,7 +12,7 @@ from curation.world.config import Defects, WorldConfig
 from curation.world.films import film_path, write_film
 from pipelines.ledger import Ledger
 from pipelines.scan import scan
-from pipelines.scan_config import ScanConfig, WindowConfig, split_of, windows
+from pipelines.scan_config import ScanConfig, WindowConfig, split_of
 from pipelines.tally import Tally
 
 PLANTED = ("silence", "shift", "freeze", "letterbox", "truncate")
@@ -148,18 +148,6 @@ def test_an_empty_folder_is_an_honest_nothing(tmp_path, capsys):
     tally = scan(ScanConfig(sources=[str(tmp_path)]), Ledger(tmp_path / "ledger"))
     assert tally.total == 0
     assert "0 films = 0 ok + 0 filtered + 0 failed + 0 skipped" in capsys.readouterr().err
-
-
-def test_windows_fill_a_shot():
-    """Frames lost at a shot's end to rounding, windows over its edge, or half a latent."""
-    assert windows(0.0, 2.125, WindowConfig(fps=8, min_s=2, max_s=5)) == [(0.0, 17)]
-    found = windows(10 / 3, 20.0, WindowConfig(fps=24, min_s=2, max_s=5))
-    assert found[0] == (3.334, 117)
-    assert all((n - 1) % 4 == 0 and 2 * 24 <= n <= 5 * 24 for _, n in found)
-    ends = [start + n / 24 for start, n in found]
-    assert all(b >= a for a, (b, _) in zip(ends, found[1:], strict=False))
-    assert ends[-1] <= 20.0 + 0.002  # what containers round times by
-    assert windows(0.0, 1.9, WindowConfig(fps=24)) == []
 
 
 def test_the_split_is_the_films_own():

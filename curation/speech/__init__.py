@@ -1,0 +1,1 @@
+"""From the sound of a film to words on its clock."""
