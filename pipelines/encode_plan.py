@@ -123,8 +123,9 @@ def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[
         edges = [number * len(rows) // count for number in range(count + 1)]
         for start, end in pairwise(edges):  # shards of equal size: no worker waits for a large one
             mine = tuple(rows[start:end])
-            ids = [clip["clip_id"] for clip in mine]
-            tasks.append(Task(f"{name}-{fingerprint([encode, ids])}", name, mine))
+            # The words too: a sidecar, a transcript or a model's answer may have changed since.
+            inside = [[c["clip_id"], [c["captions"].get(v) for v in config.text]] for c in mine]
+            tasks.append(Task(f"{name}-{fingerprint([encode, inside])}", name, mine))
     names = [task.shard for task in tasks]
     whole = fingerprint([encode, inputs.verdicts, names, [f.clip_id for f in refused]])
     return Plan(whole, encode, tasks, buckets, refused)

@@ -39,6 +39,18 @@ def test_plan_ignores_workers_and_order():
     assert Task.from_row(first.tasks[0].row()) == first.tasks[0]
 
 
+def test_changed_words_make_another_shard():
+    """Latents of words that nobody stands by any more, found under the old name."""
+    clips = [clip(n) for n in range(4)]
+    plan = make_plan(EncodeConfig(text=("short",)), MAKERS, INPUTS, clips)
+    clips[2] |= {"captions": {"short": "b"}}
+    other = make_plan(EncodeConfig(text=("short",)), MAKERS, INPUTS, clips)
+    assert other.name != plan.name
+    assert {t.shard for t in other.tasks}.isdisjoint(t.shard for t in plan.tasks)
+    clips[2] |= {"captions": {"short": "b", "long": "not encoded"}}
+    assert make_plan(EncodeConfig(text=("short",)), MAKERS, INPUTS, clips).name == other.name
+
+
 @pytest.mark.parametrize("change", ["vae", "text", "rendition", "scan", "caption"])
 def test_names_follow_what_made_them(change):
     """Catches latents of other settings found under an old name."""
