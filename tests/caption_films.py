@@ -30,7 +30,7 @@ def write_films(folder, films=3, parts=6):
     return folder
 
 
-def scanned(ledger, folder, parts=6):
+def scanned(ledger, folder, parts=6, fingerprint=FP):
     """The tables that a scan leaves; returns {clip_id: (colour, clicks)}."""
     known = {}
     for film, path in enumerate(sorted(folder.glob("*.mp4"))):
@@ -39,16 +39,16 @@ def scanned(ledger, folder, parts=6):
         stat = path.stat()
         ledger.append("sources", [{"path": str(path), "source_id": source, "status": "ok",
                                    "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns,
-                                   "clips": parts, "fingerprint": FP}])  # fmt: skip
+                                   "clips": parts, "fingerprint": fingerprint}])  # fmt: skip
         rows = []
         for part in range(parts):
             clip = f"{source}-{part * 1000}-{part * 1000 + 1000}"
             known[clip] = truth(film, part)
-            rows.append({"clip_id": clip, "source_id": source, "path": str(path), "fingerprint": FP,
+            rows.append({"clip_id": clip, "source_id": source, "path": str(path),
                          "start_s": part * CLIP_S, "end_s": (part + 1) * CLIP_S,
-                         "has_audio": True})  # fmt: skip
+                         "has_audio": True, "fingerprint": fingerprint})  # fmt: skip
         ledger.append("clips", rows)
-        ledger.append(f"scores/scan@{FP}", [{"clip_id": r["clip_id"]} for r in rows])
+        ledger.append(f"scores/scan@{fingerprint}", [{"clip_id": r["clip_id"]} for r in rows])
     return known
 
 
