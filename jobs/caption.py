@@ -20,10 +20,12 @@ SECTIONS = ("caption",)
 def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb has this shape
     """Caption all clips of the recipe's scan."""
     ledger, scan = Ledger(recipe.data.ledger), recipe.scan.fingerprint()
+    # Judges read text and name sounds, whether or not the policy asks for them.
+    tables = tuple(dict.fromkeys([*recipe.score_tables, *recipe.judge.tables().values()]))
     if "llm" in recipe.caption.prefer and (wanting := recipe.caption.llm.wanting()):
         raise RecipeError(wanting)
     try:
-        tally = caption(recipe.caption, ledger, scan, recipe.score_tables, recipe.scan.limits)
+        tally = caption(recipe.caption, ledger, scan, tables, recipe.scan.limits)
     except ServerError as error:
         say(f"caption: {error}; answers so far are kept, run it again to go on")
         return FAILED

@@ -14,12 +14,13 @@ from pathlib import PurePosixPath
 
 from curation.captions.answer import CaptionStatus
 from curation.captions.description import Description, render
-from curation.captions.weave import weave
+from curation.captions.request import EVIDENCE
+from curation.captions.weave import told_by_evidence, weave
 from curation.captions.words import (
+    MEASURED,
     SIDECAR_BYTES,
     Captions,
     choose,
-    from_evidence,
     from_words,
     parse_sidecar,
 )
@@ -31,9 +32,10 @@ from pipelines.caption_ask import answers
 from pipelines.caption_config import CaptionConfig, Origin
 from pipelines.ledger import Ledger, Row
 from pipelines.tally import Tally
-from pipelines.verdicts import scored_clips
+from pipelines.verdicts import scored_table
 
 THREADS = 16  # of reads that mostly wait
+READ = {*MEASURED, *EVIDENCE, "word_times"}  # scores that captions are made from
 FILE = ("bytes", "mtime_ns")  # of a source: is it still the file that was scanned?
 
 
@@ -59,9 +61,10 @@ def caption(
     and written only where it differs: a sidecar may have changed. Raises ServerError
     when a model is wanted and cannot be asked.
     """
-    clips = scored_clips(ledger, scan_fingerprint, tables)
+    clips = scored_table(ledger, scan_fingerprint, tables, READ).to_pylist()
     clips.sort(key=itemgetter("path", "start_s"))
-    sources = {row["path"]: row for row in ledger.rows("sources")}
+    mine = (row for row in ledger.rows("sources") if row["fingerprint"] == scan_fingerprint)
+    sources = {row["path"]: row for row in mine}
     clips = [clip | {key: sources[clip["path"]][key] for key in FILE} for clip in clips]
     words = {clip["path"]: sources[clip["path"]]["caption"] for clip in clips}
     films = read_films(config, words)
@@ -84,9 +87,9 @@ def caption(
             tally.add(Status.OK, film.trouble)
     captions = [row for row in rows if row["provenance"]]
     name = f"scores/caption@{config.fingerprint()}"
-    mine = {row["clip_id"] for row in rows}
+    done = {row["clip_id"] for row in rows}
     ledger.replace(
-        name, [row for row in ledger.rows(name) if row["clip_id"] not in mine] + captions
+        name, [row for row in ledger.rows(name) if row["clip_id"] not in done] + captions
     )
     origins = [row["provenance"] for row in captions]
     tally.close(", ".join(f"{origins.count(o)} {o}" for o in config.prefer) + f"; {name}")
@@ -121,7 +124,10 @@ def compose(config: CaptionConfig, clip: Row, film: Film, answer: Row | None) ->
     if answer:
         row |= {"status": answer["status"], "detail": answer["detail"]}
     for origin in config.prefer:
-        if origin != "llm":
+        found: Captions | None
+        if origin == "evidence":
+            found, sources = told_by_evidence(clip)
+        elif origin != "llm":
             found = from_origins((origin,), clip, film)
             sources = dict.fromkeys(("short", "long", "structured"), str(origin))
         elif answer and answer["record"]:
@@ -146,7 +152,7 @@ def from_origins(origins: Sequence[Origin], clip: Row, film: Film) -> Captions |
         elif origin == "manifest" and film.manifest:
             found = from_words({"caption": film.manifest}, origin)
         elif origin == "evidence":
-            found = from_evidence(clip)
+            found, _ = told_by_evidence(clip)
         if found:
             return found
     return None

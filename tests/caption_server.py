@@ -34,6 +34,7 @@ class CaptionServer:
         self.requests = []  # bodies as they came
         self.order = []  # clip ids in the order in which they were answered
         self.did = Counter()
+        self.now = self.most = 0  # requests under way, and most at once
         self.headers = []
         self.tries = defaultdict(list)  # clip -> nonces
         self.last = None  # (clip_id, nonce, answer) of some earlier request
@@ -89,8 +90,12 @@ class Handler(BaseHTTPRequestHandler):
             server.headers.append(dict(self.headers))
             server.tries[asked["clip_id"]].append(asked["nonce"])
             before, server.last = server.last, (asked["clip_id"], asked["nonce"])
+            server.now += 1
+            server.most = max(server.most, server.now)
         mode = server.mode(asked["clip_id"])
         time.sleep(random.uniform(0, server.slow_s))
+        with server.lock:
+            server.now -= 1
         getattr(self, f"do_{mode}")(asked, told(asked), before)
         with server.lock:
             server.order.append(asked["clip_id"])

@@ -124,8 +124,7 @@ def render(told: Description, provenance: str) -> Captions:
     """Short, long and structured text of one description."""
     core = phrase(told)
     picture = [core, told.scene, told.camera, *told.shots]
-    if told.on_screen_text:
-        picture.append(f"On-screen text reads {join([quoted(t) for t in told.on_screen_text])}")
+    picture.append(on_screen(told.on_screen_text))
     lines = [spoken(s) for s in told.speech]
     nothing = f"No {join(told.absent, 'and no')}" if told.absent else ""
     heard = [*lines, told.singing, *told.effects, told.music, told.ambience, nothing]
@@ -182,6 +181,11 @@ def spoken(said: Spoken) -> str:
     who = said.speaker or "A voice"
     how = f", {said.delivery}" if said.delivery else ""
     return f"{who} says{how}: {quoted(said.words)}"
+
+
+def on_screen(lines: list[str]) -> str:
+    """What can be read in the picture, as a clause; empty without."""
+    return f"On-screen text reads {join([quoted(line) for line in lines])}" if lines else ""
 
 
 def quoted(text: str) -> str:

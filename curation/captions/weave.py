@@ -9,11 +9,20 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any
 
-from curation.captions.description import MOST_ITEMS, Description, Spoken, quote
+from curation.captions.description import (
+    MOST_ITEMS,
+    Description,
+    Spoken,
+    on_screen,
+    quote,
+    sentences,
+    spoken,
+)
+from curation.captions.words import Captions, from_evidence
 
 ALIKE = 0.5  # share of words that a model's line and a transcript's must share to be the same line
 OCR_PARTS = " | "  # how the judge of text parts its lines
-ASR, OCR = "asr", "ocr"
+ASR, OCR, EVIDENCE = "asr", "ocr", "evidence"
 
 Row = dict[str, Any]
 
@@ -37,6 +46,16 @@ def weave(told: Description, clip: Row, teller: str) -> tuple[Description, dict[
         update["on_screen_text"] = read
         sources["on_screen_text"] = OCR
     return told.model_copy(update=update), sources
+
+
+def told_by_evidence(clip: Row) -> tuple[Captions, dict[str, str]]:
+    """Words about what was measured, with what was read and said in it, and {part: source}."""
+    read, lines = on_screen(ocr_lines(clip)), transcript_lines(clip)
+    said = sentences([spoken(Spoken(speaker="", delivery="", words=line)) for line in lines])
+    sources = {"text": EVIDENCE, "sound": EVIDENCE}
+    sources |= {"on_screen_text": OCR} if read else {}
+    sources |= {"speech": ASR} if said else {}
+    return from_evidence(clip, read and f"{read}.", said), sources
 
 
 def transcript_lines(clip: Row) -> list[str]:

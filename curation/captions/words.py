@@ -16,6 +16,10 @@ SIDECAR_BYTES = 4 << 20
 MOST_SEGMENTS = 10_000
 TAGS = ("text", "sfx", "dialogue", "singing", "bgm")  # SkyReels-V4 §3: always this order
 SHORT_CHARS = 200
+SOUND_TAGS = {"music": "bgm", "singing": "singing"}  # where the words about sound stand, by class
+# The scores of the scan that evidence is composed from.
+MEASURED = ("brightness", "colours", "frozen_share", "motion", "camera_motion", "has_sound",
+            "loudness_lufs", "centroid_hz", "onset_rate")  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -105,16 +109,20 @@ def choose(segments: list[Row], start: float, end: float) -> Row | None:
     return best if best is not None and overlap(best, start, end) > 0 else None
 
 
-def from_evidence(scores: Row) -> Captions:
-    """What was measured, in words. It names no object, and its provenance says so."""
+def from_evidence(scores: Row, read: str = "", said: str = "") -> Captions:
+    """What was measured, in words. It names no object, and its provenance says so.
+
+    `read` and `said` are sentences about text on screen and speech, where other passes found some.
+    """
     look = appearance(scores)
     move = movement(scores)
     hear = hearing(scores)
-    text = f"{look}. {move}."
+    text = " ".join(filter(None, [f"{look}. {move}.", read]))
+    tag = SOUND_TAGS.get(scores.get("sound_class") or "", "sfx")
     return Captions(
         short=safe(f"{look.lower()}, {move.lower()}, {hear.lower()}"),
-        long=safe(f"{text} {hear}."),
-        structured=structured({"text": text, "sfx": hear}),
+        long=safe(" ".join(filter(None, [text, f"{hear}.", said]))),
+        structured=structured({"text": text, tag: hear, "dialogue": said}),
         provenance="evidence",
     )
 

@@ -3,7 +3,8 @@
 import json
 
 from curation.captions.description import Description
-from curation.captions.weave import weave
+from curation.captions.weave import told_by_evidence, weave
+from curation.captions.words import MEASURED, from_evidence
 from tests.curation.test_captions_description import FULL
 
 TOLD = Description(**FULL)
@@ -54,3 +55,33 @@ def test_text_that_was_read_is_quoted_once():
     assert found.on_screen_text == ["EXIT", "(address)"]
     assert sources["on_screen_text"] == "ocr"
     assert weave(TOLD, {"text": None}, "m")[0].on_screen_text == ["BARN 7"]
+
+
+def test_evidence_quotes_what_was_said_and_read():
+    """A transcript that is measured and never reaches a caption."""
+    clip = {"has_sound": 1, "transcript": SAID, "text": "EXIT", "sound_class": "music"}
+    found, sources = told_by_evidence(clip)
+    assert f'<dialogue>A voice says: "{SAID}".</dialogue>' in found.structured
+    assert 'On-screen text reads "EXIT".' in found.long
+    assert "<bgm>Steady sound</bgm>" in found.structured
+    assert sources == {
+        "text": "evidence",
+        "sound": "evidence",
+        "on_screen_text": "ocr",
+        "speech": "asr",
+    }
+    plain, _ = told_by_evidence({"has_sound": 1, "transcript": None, "text": ""})
+    assert plain == from_evidence({"has_sound": 1})
+
+
+def test_evidence_reads_only_the_scores_that_it_names():
+    """A score that the pass does not load, so that captions are made without it."""
+    asked = set()
+
+    class Spy(dict):
+        def get(self, key, default=None):
+            asked.add(key)
+            return super().get(key, default)
+
+    from_evidence(Spy(has_sound=1))
+    assert asked - {"sound_class"} == set(MEASURED)

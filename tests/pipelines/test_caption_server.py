@@ -1,7 +1,6 @@
 """Captions from a real HTTP server that looks and listens, and does all that servers do wrong."""
 
 import json
-import time
 
 import pyarrow as pa
 import pytest
@@ -225,8 +224,7 @@ def test_a_changed_film_is_not_captioned(scene, tmp_path):
 
 def test_many_requests_are_under_way_and_no_more_than_allowed(scene):
     """A pass that waits for one answer after another, or storms the server."""
-    ledger, truth = scene
-    with CaptionServer(slow_s=0.4) as server:
-        begin = time.monotonic()
+    ledger, _ = scene
+    with CaptionServer(slow_s=0.8) as server:
         run(server, ledger, concurrency=6)
-    assert time.monotonic() - begin < 0.2 * len(truth)
+    assert 3 <= server.most <= 6
