@@ -7,6 +7,7 @@ Every stage resumes: stop it with Ctrl-C and run the same command again.
 
 import importlib
 import re
+import shlex
 import sys
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from jobs.cli import DONE, TOO_MANY_REJECTED, VERBS, main_verb
 from jobs.config import Recipe, RecipeError
 from jobs.samples import fetch
 from pipelines.contract import find_set
+from pipelines.ledger import Ledger
 
 SECTIONS = ("world", "speech", "scan", "caption", "policy", "encode", "train", "generate")
 ROOT = Path(__file__).parent.parent
@@ -143,11 +145,17 @@ def closing(recipe: Recipe, clock: Clock, seconds: float) -> str:
             f"  MLflow       {mlflow} --backend-store-uri {recipe.tracking_uri}",
             "",
             "to try next",
-            f"  {command} generate {saved} --generate.prompt 'a green ball falls and bounces'",
+            f"  {command} generate {saved} --generate.prompt {shlex.quote(example(recipe))}",
             f"  {command} train {saved} --train.steps {2 * recipe.train.steps}",
             "  make demo MEDIA=samples    (or MEDIA=/folder/of/your/films)",
         ]
     )
+
+
+def example(recipe: Recipe) -> str:
+    """A caption that the model has learnt from."""
+    rows = Ledger(recipe.data.ledger).rows(f"scores/caption@{recipe.caption.fingerprint()}")
+    return next((row["short"] for row in rows if row["short"]), "a ball falls")
 
 
 def newest_of(folder: Path, pattern: str) -> Path:
