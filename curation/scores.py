@@ -48,8 +48,14 @@ SYNC = {
 }
 SCORES = PICTURE | SOUND | SYNC
 
+# Found among all clips of a scan by the embeddings of a judge.
+ALIKE = {
+    "alike": Score("cosine", "largest likeness in meaning to a better clip; 0 without any"),
+    "alike_of": Score("clip_id", "that clip, when it shows the same thing", text=True),
+}
+
 # What a measure resolves at best on a clip, as a column of its own: finer rules are refused.
-FLOORS = {"sync_offset_ms": "sync_floor_ms"}
+FLOORS = {"sync_offset_ms": "sync_floor_ms", "lip_offset_ms": "lip_floor_ms"}
 
 # Facts of a clip, from the clips and sources tables, that a policy rule may use like scores.
 FACTS = ("seconds", "fps", "width", "height", "drift_ms")

@@ -64,7 +64,13 @@ class Recipe(Settings):
     @property
     def score_tables(self) -> tuple[str, ...]:
         """The ledger tables of scores beside the scan's own, by this recipe's settings."""
-        return tuple(self.speech.tables().values())
+        from pipelines.alike import alike_table  # noqa: PLC0415 - Arrow: a recipe need not load it
+
+        judged = self.judge.tables()
+        tables = [*self.speech.tables().values(), *judged.values()]
+        if "embed" in judged:
+            tables.append(alike_table(judged["embed"], self.scan.fingerprint()))
+        return tuple(tables)
 
     @property
     def tracking_uri(self) -> str:

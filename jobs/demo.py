@@ -23,7 +23,7 @@ from jobs.samples import fetch
 from pipelines.contract import find_set
 from pipelines.ledger import Ledger
 
-SECTIONS = ("world", "speech", "scan", "caption", "policy", "encode", "train", "generate")
+SECTIONS = ("world", "speech", "scan", "judge", "caption", "policy", "encode", "train", "generate")
 ROOT = Path(__file__).parent.parent
 SAMPLES = Path("films/samples")
 # Seconds of each stage on 2 cores: only the first guess of what is left, scaled by what was taken.
@@ -31,6 +31,7 @@ STAGES = {
     "world": 11.0,
     "speech": 0.0,
     "scan": 65.0,
+    "judge": 0.0,
     "caption": 1.0,
     "decide": 1.0,
     "encode": 40.0,
@@ -79,6 +80,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
     left_out = {
         *(() if own else ("world",)),
         *(() if recipe.speech.table() else ("speech",)),
+        *(() if recipe.judge.judges else ("judge",)),
     }
     clock = Clock([stage for stage in STAGES if stage not in left_out])
     begun, worst = time.monotonic(), DONE

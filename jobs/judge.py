@@ -10,6 +10,7 @@ from pathlib import Path
 from curation.progress import say
 from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
 from jobs.config import Recipe, RecipeError
+from pipelines.alike import mark_alike
 from pipelines.judge import judge
 from pipelines.ledger import Ledger
 
@@ -31,6 +32,10 @@ def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb h
     except ConnectionError as error:
         say(f"reelmill judge: {error}")
         return FAILED
+    if "embed" in recipe.judge.judges:
+        mark_alike(
+            Ledger(recipe.data.ledger), recipe.judge.tables()["embed"], recipe.scan.fingerprint()
+        )
     if not tally.total:
         say("judge: there are no clips; run `reelmill scan` with this recipe first")
         return WRONG_REQUEST

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from curation.files import atomic, sweep
 from curation.judges.columns import COLUMNS
 from curation.records import Status
-from curation.scores import SCORES, Score
+from curation.scores import ALIKE, SCORES, Score
 from curation.spoken import SPOKEN
 
 ROWS_A_PART = 200_000  # about 40 MB of scores: one reader's bite
@@ -44,10 +44,10 @@ _SOURCE_FACTS = [
 _STATUS = [("status", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
 
 
-def _judgements(columns: dict[str, Score]) -> pa.Schema:
-    """The table of one judge: a row a clip with its status, whatever became of it."""
+def _scores(columns: dict[str, Score], *more: tuple[str, pa.DataType]) -> pa.Schema:
+    """A table of scores, a row a clip; a judge's has a status, whatever became of the clip."""
     values = [(name, pa.string() if s.text else pa.float64()) for name, s in columns.items()]
-    return pa.schema([("clip_id", pa.string()), *_STATUS, *values])
+    return pa.schema([("clip_id", pa.string()), *more, *values])
 
 
 SCHEMAS = {
@@ -85,12 +85,7 @@ SCHEMAS = {
             ("fingerprint", pa.string()),
         ]
     ),
-    "scores/scan": pa.schema(
-        [
-            ("clip_id", pa.string()),
-            *((name, pa.string() if s.text else pa.float64()) for name, s in SCORES.items()),
-        ]
-    ),
+    "scores/scan": _scores(SCORES),
     "words": pa.schema(
         [
             ("source_id", pa.string()),
@@ -110,12 +105,7 @@ SCHEMAS = {
             ("transcript", pa.string()),
         ]
     ),
-    "scores/speech": pa.schema(
-        [
-            ("clip_id", pa.string()),
-            *((name, pa.string() if s.text else pa.float64()) for name, s in SPOKEN.items()),
-        ]
-    ),
+    "scores/speech": _scores(SPOKEN),
     "scores/caption": pa.schema(
         [
             ("clip_id", pa.string()),
@@ -140,7 +130,8 @@ SCHEMAS = {
             ("record", pa.string()),
         ]
     ),
-    **{f"scores/{name}": _judgements(columns) for name, columns in COLUMNS.items()},
+    "scores/alike": _scores(ALIKE),
+    **{f"scores/{name}": _scores(columns, *_STATUS) for name, columns in COLUMNS.items()},
     "verdicts": pa.schema(
         [
             ("clip_id", pa.string()),

@@ -8,20 +8,24 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from curation.scores import FACTS, SCORES, TEXT_FACTS
+from curation.judges.columns import COLUMNS
+from curation.scores import ALIKE, FACTS, SCORES, TEXT_FACTS
 from curation.settings import Settings
+from curation.spoken import SPOKEN
 
 PHASE = r"^[a-z][a-z0-9_-]{0,31}$"
 
 
-def known_scores() -> tuple[str, ...]:
-    """Every name that a check may ask for."""
-    return (*SCORES, *FACTS, *TEXT_FACTS)
+# Every score of every pass: what a check may ask for besides the facts of a clip.
+ALL_SCORES = (
+    SCORES | SPOKEN | ALIKE | {n: s for table in COLUMNS.values() for n, s in table.items()}
+)
+KNOWN = (*ALL_SCORES, *FACTS, *TEXT_FACTS)
 
 
 def is_text(name: str) -> bool:
     """Whether a score or fact is a name (or several, parted by commas) and not a number."""
-    return name in TEXT_FACTS or (name in SCORES and SCORES[name].text)
+    return name in TEXT_FACTS or (name in ALL_SCORES and ALL_SCORES[name].text)
 
 
 class Check(Settings):
@@ -48,10 +52,8 @@ class Check(Settings):
         if not self.score:
             return self
         name = self.score
-        if name not in known_scores():
-            raise ValueError(
-                f"unknown score {name!r}; scores are {', '.join(sorted(known_scores()))}"
-            )
+        if name not in KNOWN:
+            raise ValueError(f"unknown score {name!r}; scores are {', '.join(sorted(KNOWN))}")
         ranged = self.min is not None or self.max is not None
         if ranged and is_text(name):
             raise ValueError(f"{name} is a name: use one_of, none_of or present, not min or max")
@@ -111,11 +113,11 @@ class Balance(Settings):
     @model_validator(mode="after")
     def known(self) -> "Balance":
         """Refuse names that are none."""
-        wrong = [n for n in self.by if n not in known_scores() or not is_text(n)]
+        wrong = [n for n in self.by if n not in KNOWN or not is_text(n)]
         if wrong:
-            texts = sorted(n for n in known_scores() if is_text(n))
+            texts = sorted(n for n in KNOWN if is_text(n))
             raise ValueError(f"by: {', '.join(wrong)} must be among {', '.join(texts)}")
-        if self.best and (self.best not in known_scores() or is_text(self.best)):
+        if self.best and (self.best not in KNOWN or is_text(self.best)):
             raise ValueError(f"best: {self.best!r} is no score with numbers")
         return self
 

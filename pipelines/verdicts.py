@@ -18,7 +18,7 @@ from curation.scores import FLOORS
 from pipelines.balance import over_cap
 from pipelines.leaks import REPEATS, leaking
 from pipelines.ledger import SCHEMAS, Ledger, Row
-from pipelines.policy import Check, Policy, Rule, is_text
+from pipelines.policy import ALL_SCORES, Check, Policy, Rule, is_text
 from pipelines.tally import Tally
 
 Flags = NDArray[np.bool_]
@@ -72,7 +72,7 @@ def scored_table(
     for other in (scores, *(ledger.read(name, names) for name in tables)):
         found = beside(clips, "clip_id", other)
         for name in found.column_names:
-            if name not in clips.column_names:
+            if name in ALL_SCORES and name not in clips.column_names:
                 clips = clips.append_column(name, found[name])
     return clips
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.scores import SCORES
 from jobs.config import Recipe
 from jobs.training.log import read as read_log
 from pipelines.contract import find_set, read_contract
 from pipelines.ledger import Ledger, Row
-from pipelines.policy import Policy, is_text
+from pipelines.policy import ALL_SCORES, Policy, is_text
 from pipelines.verdicts import Decision, judge, scored_table, verdict_fingerprint
 
 MAX_CLIP_JSON = 1 << 20
@@ -125,7 +124,7 @@ def limits_of(policy: Policy, score: str) -> list[float]:
 
 def numeric_scores() -> list[str]:
     """Scores that can be drawn."""
-    return [name for name, score in SCORES.items() if not score.text]
+    return [name for name, score in ALL_SCORES.items() if not score.text]
 
 
 def margin(policy: Policy, clips: list[Row]) -> NDArray[np.float64]:

@@ -13,13 +13,13 @@ from markupsafe import Markup
 from curation.alignment import Alignment
 from curation.media import MediaReader
 from curation.records import clean
-from curation.scores import SCORES
 from jobs.config import code_version
 from jobs.report import charts
 from jobs.report.clips import cards_of
 from jobs.report.facts import Facts, is_kept, limits_of, numbers_of, numeric_scores
 from jobs.report.media import Budget
 from jobs.report.proof import Proof, prove
+from pipelines.policy import ALL_SCORES
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 40  # rows of a table that a person may read; the rest is counted
@@ -133,8 +133,8 @@ def histograms(facts: Facts) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "unit": SCORES[name].unit,
-                "about": SCORES[name].about,
+                "unit": ALL_SCORES[name].unit,
+                "about": ALL_SCORES[name].about,
                 "ruled": bool(limits),
                 "missing": len(facts.clips) - len(values),
                 "svg": charts.histogram(inside, outside, limits),

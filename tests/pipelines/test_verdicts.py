@@ -115,9 +115,11 @@ def test_the_table_joins_by_id_and_keeps_order(tmp_path):
     ledger.replace(
         "sources", [{"path": f"p{i}", "fingerprint": FP, "licence": f"L{i}"} for i in "dca"]
     )
-    ledger.replace("scores/caption@x", [{"clip_id": i, "short": f"s{i}"} for i in "bd"])
-    found = scored_table(ledger, FP, ["scores/caption@x"])
-    rows = found.select(["clip_id", "motion", "licence", "short", "seconds"]).to_pylist()
+    judged = [{"clip_id": i, "status": "ok", "events": f"s{i}"} for i in "bd"]
+    ledger.replace("scores/events@x", judged)
+    found = scored_table(ledger, FP, ["scores/events@x"])
+    assert "status" not in found.column_names  # of the judge, not of the clip
+    rows = found.select(["clip_id", "motion", "licence", "events", "seconds"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [
         ("a", 97.0, "La", None, 2.0),
         ("b", 98.0, None, "sb", 2.0),
