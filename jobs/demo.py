@@ -29,7 +29,7 @@ SAMPLES = Path("films/samples")
 # Seconds of each stage on 2 cores: only the first guess of what is left, scaled by what was taken.
 STAGES = {
     "world": 11.0,
-    "speech": 0.0,
+    "speech": 60.0,
     "scan": 65.0,
     "judge": 0.0,
     "caption": 1.0,

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipelines.measure import DEATHS, MOST_BLOCKS, pool, quiet_ray_data
 from pipelines.scan_config import outcome, refused
 from pipelines.speech_config import ListenConfig, SpeechConfig
 
+PACKAGES = ("silero_vad", "onnxruntime", "moonshine_voice", "pocketsphinx")
 ASK_S = 120.0  # importing torch, transformers and pyannote takes 15 s on a quiet machine
 QUESTION = "import json, ray, whisperx; print(json.dumps(ray.__version__))"
 
@@ -122,12 +124,24 @@ def listen_all(config: ListenConfig, films: list[Row]) -> Iterator[Row]:
 def actor_options(config: SpeechConfig) -> dict[str, Any]:
     """What the engine's actors need besides a core. Raises ValueError for a wrong environment."""
     options: dict[str, Any] = {}
+    if config.engine == "embedded":
+        check_packages()
     if config.engine == "whisperx" and config.whisperx.gpus:
         options["num_gpus"] = config.whisperx.gpus
     if config.engine == "whisperx" and config.whisperx.python is not None:
         check_interpreter(config.whisperx.python)
         options["runtime_env"] = {"py_executable": str(config.whisperx.python)}
     return options
+
+
+def check_packages() -> None:
+    """Raise ValueError unless the embedded engine is installed: a dead actor says it less well."""
+    absent = [name for name in PACKAGES if find_spec(name) is None]
+    if absent:
+        raise ValueError(
+            f"speech.engine: embedded needs {', '.join(absent)} (make setup; Moonshine's wheel is "
+            "for x86 Linux). whisperx runs elsewhere too, none does without words"
+        )
 
 
 def check_interpreter(python: Path) -> None:

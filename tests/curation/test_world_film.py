@@ -226,6 +226,12 @@ def test_speech_is_in_the_film_where_the_truth_says():
     assert loud[-1] == pytest.approx(line["end"], abs=0.01)
     assert line["text"] in film.captions["segments"][0]["structured"]["dialogue"]
     assert describe(film.truth, 0.0, line["start"])["structured"]["dialogue"] == ""
+    pytest.importorskip("onnx")
+    assert " ".join(word for word, _, _ in line["words"]) == line["text"]
+    edges = [t for _, start, end in line["words"] for t in (start, end)]
+    assert edges == sorted(edges)
+    assert line["start"] <= edges[0] < line["start"] + 0.15
+    assert line["end"] - 0.3 < edges[-1] <= line["end"]
 
 
 @pytest.mark.parametrize(

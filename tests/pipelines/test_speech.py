@@ -173,6 +173,14 @@ def test_where_whisperx_runs_is_no_part_of_its_words():
     assert here.fingerprint() == there.fingerprint() != other.fingerprint()
 
 
+def test_an_engine_that_is_not_installed_names_the_cure(monkeypatch):
+    """An actor that dies of an import, and Ray's page of trace about it."""
+    listen.check_packages()
+    monkeypatch.setattr(listen, "PACKAGES", ("json", "no_such_package"))
+    with pytest.raises(ValueError, match=r"no_such_package.*make setup"):
+        listen.actor_options(CONFIG)
+
+
 def test_a_wrong_interpreter_is_refused_at_once(tmp_path):
     """An actor that hangs for ever because its interpreter has no Ray or no WhisperX."""
     with pytest.raises(ValueError, match="make asr"):
