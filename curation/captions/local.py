@@ -29,13 +29,18 @@ class LocalModel:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self._processor = load_processor(config.model)
+            card = transformers.AutoConfig.from_pretrained(config.model, local_files_only=True)
+            # Of an Omni model only the thinker, which writes: the talker comes with a pickle.
             model = auto.from_pretrained(
-                config.model, local_files_only=True, use_safetensors=True, dtype="auto"
+                config.model,
+                config=getattr(card, "thinker_config", card),
+                local_files_only=True,
+                use_safetensors=True,
+                dtype="auto",
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise ValueError(f"caption.llm.model: {config.model}: {error}") from error
-        # An Omni model is a thinker that writes and a talker that speaks; captions are written.
-        self._model = getattr(model, "thinker", model).to(self._device).eval()
+        self._model = model.to(self._device).eval()
         if config.sound and not has_ears(self._processor):
             raise ValueError(
                 f"caption.llm.sound: the model in {config.model} takes no sound; set it to false"
@@ -67,8 +72,9 @@ class LocalModel:
         new = out[0, inputs["input_ids"].shape[1] :].tolist()
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
+        cut = len(new) >= self._config.max_tokens and new[-1] not in ends
         text = self._processor.batch_decode([new], skip_special_tokens=True)[0]
-        return Reply(opening(request) + text, truncated=not ends & set(new))
+        return Reply(opening(request) + text, truncated=cut)
 
     def inputs(self, request: Request) -> Any:  # noqa: ANN401 - transformers' BatchFeature
         """Tokens, pixels and sound of a request, as the model takes them."""

@@ -5,10 +5,12 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from curation.captions.config import LLMConfig, folder_print
 from curation.captions.local import LocalModel, opening, samples
 from curation.captions.request import Request, Seen, wav
+from tests.tiny_omni import save_tiny_omni
 from tests.tiny_vlm import SPECIAL, save_tiny_vlm
 
 CLIP = "0123456789abcdef-0-1000"
@@ -74,6 +76,25 @@ def test_text_of_strangers_gives_no_control_token(model):
     special = set(model._processor.tokenizer.all_special_ids)
     assert [i for i in plain if i in special] == [i for i in evil if i in special]
     assert len(evil) > len(plain), "the text itself must be there"
+
+
+def test_an_omni_model_sees_and_hears(tmp_path):
+    """A soundtrack that is dropped, weights of another model, or a pickle that is opened."""
+    folder, weights = save_tiny_omni(tmp_path)
+    assert not list(folder.glob("*.pt"))
+    model = LocalModel(config_of(folder, sound=True))
+    loaded = model._model.state_dict()
+    assert set(loaded) == set(weights)
+    assert all(torch.equal(loaded[name], weights[name]) for name in weights)
+    tone = np.sin(np.arange(16_000) / 5).astype(np.float32)
+    quiet, loud = (
+        model.inputs(Request(CLIP, "n", seen(50, wav(gain * tone)), {})) for gain in (0.0, 0.5)
+    )
+    ear = model._processor.tokenizer.convert_tokens_to_ids("<|AUDIO|>")
+    assert int((loud["input_ids"] == ear).sum()) == 25  # 1 s at 25 tokens a second
+    assert (quiet["input_features"] - loud["input_features"]).abs().max() > 1
+    reply = model.reply(Request(CLIP, "n", seen(50, wav(tone)), {}))
+    assert reply.text.startswith(opening(Request(CLIP, "n", seen(50), {})))
 
 
 def test_a_deaf_model_is_not_given_sound(folder):
