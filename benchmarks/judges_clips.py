@@ -131,6 +131,7 @@ def heads(folder: Path, film: Path) -> list[Made]:
         "tags": says("library", "bookcase", "bookshop"), "events": says("speech"),
         "sound_class": says("speech"), "dnsmos_ovrl": least(2.5), "nsfw": most(0.2),
         "voice_over": near(0, 0), "music_bed": near(0, 0), "lip_offset_ms": near(0, 45),
+        "lip_likeness": least(0.45),
     }  # fmt: skip
     made = []
     for late in (0, -500, -320, -200, -100, -40, 40, 100, 200, 320, 500):
@@ -161,11 +162,21 @@ def with_sounds(folder: Path, films: Path, cat: Any, cup: Any) -> list[Made]:  #
         photo(folder, "cat, speech over sax", cat, speech[:four] + 0.3 * sax[:four], {
             "sound_speech": least(0.5), "sound_music": least(0.5), "music_bed": near(1, 0),
         }),
-        Made("talking head, another's voice", write(folder, "other", head, 29.97, speech), 5.6,
-             {"lip_likeness": most(0.25)}),
+        *strangers(folder, head),
         Made("trailer, title", write(folder, "title", card.pixels, 24.0, score), 4.0,
              {"text": says("overweight"), "tags": says("hare", "rabbit", "hamster")}),
     ]  # fmt: skip
+
+
+def strangers(folder: Path, head: NDArray[np.uint8]) -> list[Made]:
+    """The talking head with six stretches of another's speech; its own is 0.5 alike."""
+    made = []
+    for start in range(1, 37, 6):
+        name = f"talking head, a stranger's words from {start} s"
+        voice = load_sound(SPEECH, float(start), 5.6)
+        path = write(folder, name, head, 29.97, voice)
+        made.append(Made(name, path, 5.6, {"lip_likeness": most(0.45)}))
+    return made
 
 
 def photo(folder: Path, name: str, picture: NDArray[np.uint8], sound: Sound, known: Known) -> Made:

@@ -24,9 +24,11 @@ Pixels = NDArray[np.uint8]
 SPEECH_SHARE = 0.25  # of the clip: less says nothing about voices and lips
 CROP = 160  # pixels of the face's surroundings when it is looked for again in every frame
 MOUTH = 64  # pixels; from the eyes to the mouth there are 32
-LIPS = (slice(22, 54), slice(14, 50))
+LIPS = (slice(26, 46), slice(18, 46))
 STEP_S = 0.01
-BAND_HZ = (0.8, 9.0)  # syllables; slower is posing, faster is noise of both
+# Syllables; slower is posing, faster is noise of both. With 0.8 Hz one real head's own voice was
+# barely above those of 32 strangers (0.37 against at most 0.38), with 1.5 Hz it is (0.50, 0.43).
+BAND_HZ = (1.5, 9.0)
 VOICE_HZ = (200.0, 4000.0)
 
 
@@ -135,12 +137,12 @@ def by_motion(
 
 
 def voice_level(sound: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
-    """Times and level in dB of the voice's band, every 10 ms."""
+    """Times and loudness of the voice's band, every 10 ms: the cube root of its amplitude."""
     band = signal.butter(4, VOICE_HZ, "band", fs=RATE, output="sos")
     power = np.square(signal.sosfiltfilt(band, sound.astype(np.float64)))
     size, hop = round(0.025 * RATE), round(STEP_S * RATE)
     smooth = np.convolve(power, np.ones(size) / size, "same")[::hop]
-    return np.arange(smooth.size) * STEP_S, 10 * np.log10(smooth + 1e-8)
+    return np.arange(smooth.size) * STEP_S, np.maximum(smooth, 0) ** (1 / 6)
 
 
 def syllables(curve: Floats) -> Floats:

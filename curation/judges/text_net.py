@@ -57,5 +57,5 @@ class TextReader:
         return [
             Line(np.asarray(corners, np.float32), text)
             for corners, text in zip(found.boxes, found.txts, strict=True)
-            if text.strip()
+            if len(text.strip()) > 1  # one letter is mostly a shape that looks like it
         ]

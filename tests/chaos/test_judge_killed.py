@@ -26,7 +26,8 @@ from pathlib import Path
 import pipelines.judge
 from curation.judges.config import JudgeConfig
 from pipelines.ledger import Ledger
-pipelines.judge.COMMIT_S = 0.0  # every film at once: more moments to die at
+pipelines.judge.COMMIT_S = 0.0  # every clip at once: more moments to die at
+pipelines.judge.CLIPS_A_TASK = 1
 config = JudgeConfig.model_validate_json(sys.argv[2])
 pipelines.judge.judge(config, Ledger(Path(sys.argv[1])), "f" * 12)
 """
@@ -49,9 +50,11 @@ def test_a_killed_driver_loses_only_what_was_in_flight(tmp_path, local_ray):
     judge(CONFIG, undisturbed, FP)
     command = [sys.executable, "-c", RUN, str(killed.folder), CONFIG.model_dump_json()]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    driver = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    log = tmp_path / "driver.log"
+    with log.open("w") as told:
+        driver = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stderr=told, start_new_session=True
+        )
     end = time.monotonic() + 300
     while driver.poll() is None and time.monotonic() < end:
         if len(list(killed.folder.glob("scores/**/open-*.parquet"))) >= 2:
@@ -60,7 +63,7 @@ def test_a_killed_driver_loses_only_what_was_in_flight(tmp_path, local_ray):
     alive = driver.poll() is None
     driver.send_signal(signal.SIGKILL)
     driver.wait(timeout=30)
-    assert alive, "the pass ended before it could be killed, so nothing was tested"
+    assert alive, f"it ended before it could be killed, so nothing was tested: {log.read_text()}"
     table = CONFIG.tables()["text"]
     kept = len(finished(killed, table))
     tally = judge(CONFIG, killed, FP)

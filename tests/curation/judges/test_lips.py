@@ -71,16 +71,22 @@ class Tiny(torch.nn.Module):
 
     def forward(self, mouths, mel):
         dark = 1 - mouths.mean(dim=(2, 3, 4))
-        loud = mel.mean(dim=2)
-        loud = torch.nn.functional.adaptive_avg_pool1d(loud[:, None], dark.shape[1])[:, 0]
+        loud = mel.reshape(-1, 20, 2, 40).mean(dim=(2, 3))
         return dark - dark.mean(dim=1, keepdim=True), loud - loud.mean(dim=1, keepdim=True)
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """The tiny network as TorchScript on disk."""
-    path = tmp_path_factory.mktemp("net") / "tiny.pt"
-    torch.jit.script(Tiny()).save(str(path))
+@pytest.fixture(scope="module", params=["tiny.pt", "tiny.onnx"])
+def network(request, tmp_path_factory):
+    """The tiny network on disk, as TorchScript and as ONNX."""
+    path = tmp_path_factory.mktemp("net") / request.param
+    if path.suffix == ".pt":
+        torch.jit.script(Tiny()).save(str(path))
+    else:
+        pytest.importorskip("onnxruntime", reason="the extra curate is not installed")
+        names = {"input_names": ["mouths", "mel"], "output_names": ["seen", "heard"]}
+        free = {name: {0: "batch"} for name in ("mouths", "mel", "seen", "heard")}
+        shapes = torch.zeros(2, 20, 48, 48, 3), torch.zeros(2, 40, 40)
+        torch.onnx.export(Tiny(), shapes, path, dynamo=False, dynamic_axes=free, **names)
     return LipsModel(path=str(path), fps=FPS, frames=20, size=(48, 48), mel_frames=40, mels=40)
 
 
