@@ -58,15 +58,15 @@ def caption(
     """Write `scores/caption@<fingerprint>` for every clip of the scan.
 
     `tables` are score tables with transcripts, text and sound classes. Everything is composed anew,
-    and written only where it differs: a sidecar may have changed. Raises ServerError
-    when a model is wanted and cannot be asked.
+    and written only where it differs: a sidecar may have changed. Raises ServerError when a model
+    is wanted and cannot be asked.
     """
     clips = scored_table(ledger, scan_fingerprint, tables, READ).to_pylist()
     clips.sort(key=itemgetter("path", "start_s"))
     mine = (row for row in ledger.rows("sources") if row["fingerprint"] == scan_fingerprint)
     sources = {row["path"]: row for row in mine}
-    clips = [clip | {key: sources[clip["path"]][key] for key in FILE} for clip in clips]
-    words = {clip["path"]: sources[clip["path"]]["caption"] for clip in clips}
+    clips = [c | {key: sources.get(c["path"], {}).get(key) for key in FILE} for c in clips]
+    words = {c["path"]: sources.get(c["path"], {}).get("caption") for c in clips}
     films = read_films(config, words)
     tally = Tally("caption", "clips", len(clips))
     told: dict[str, Row] = {}
