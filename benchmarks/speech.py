@@ -27,6 +27,8 @@ from curation.speech.embedded import Embedded
 from curation.speech.voice import Voice, package_folder, pieces, voiced_spans
 from curation.speech.words import RATE, Segment, Spans, covered, shifted
 from curation.world.speech import speak_line, voice_name
+from pipelines.cuts import Speech, windows
+from pipelines.scan_config import WindowConfig
 
 AIM = 0.95  # share of word edges within CLOSE_S of the truth
 CLOSE_S = 0.1
@@ -187,16 +189,40 @@ def report(name: str, recordings: list[Recording], voice: Voice, engine: Embedde
         spoken += sum(b - a for a, b in heard.voiced)
     shares = ""
     if edges:
-        far = np.abs(edges)
+        far, early = np.abs(edges), np.median(np.reshape(edges, (-1, 2)), axis=0) * 1000
         shares = (
             f", edges: {np.mean(far <= CLOSE_S):.1%} within 100 ms, {np.mean(far <= 0.05):.1%} "
-            f"within 50 ms, median {np.median(far) * 1000:.0f} ms ({len(edges)} edges)"
+            f"within 50 ms, median {np.median(far) * 1000:.0f} ms ({len(edges)} edges; starts "
+            f"{early[0]:+.0f} ms, ends {early[1]:+.0f} ms in the median)"
         )
     print(
         f"{name}: WER {wrong / words:.1%} of {words} words; RTF {cpu / film:.3f} of film, "
         f"{cpu / spoken:.3f} of voice, one core{shares}"
     )
     return edges
+
+
+def cuts(recording: Recording, config: WindowConfig) -> str:
+    """What windows that know the words cost, beside windows that do not, in one shot."""
+    seconds = len(recording.samples) / RATE
+    rows = []
+    for name, speech in (("blind", Speech()), ("with words", Speech(recording.times))):
+        clips = windows(0.0, seconds, config, speech)
+        edges = [edge for s, n in clips for edge in (s, s + n / config.fps)]
+        inside = sum(any(a + 1e-3 < e < b - 1e-3 for a, b in recording.times) for e in edges)
+        kept = sum(n for _, n in clips) / config.fps
+        rows.append(f"{name} {inside} of {len(edges)} edges in a word, {kept:.1f} s kept")
+    return f"{config.min_s:g} to {config.max_s:g} s at {config.fps:g}/s: {'; '.join(rows)}"
+
+
+def noisy(recording: Recording, decibels: float) -> Recording:
+    """The recording with pink noise, so far under it as `decibels` says."""
+    size = len(recording.samples)
+    white = np.fft.rfft(np.random.default_rng(0).normal(size=size))
+    pink = np.fft.irfft(white / np.sqrt(np.maximum(np.arange(len(white)), 1)), size)
+    level = np.std(recording.samples) / np.std(pink) * 10 ** (-decibels / 20)
+    samples = (recording.samples + level * pink).astype(np.float32)
+    return recording._replace(name=f"{recording.name} {decibels:g} dB", samples=samples)
 
 
 def aligned(recording: Recording, aligner: Aligner) -> Recording:
@@ -217,6 +243,16 @@ def main() -> None:
     dickens = load(package_folder("moonshine_voice") / "assets" / "two_cities.wav")
     cities = aligned(Recording("two cities", dickens, CITIES.split(), []), aligner)
     edges = report("Dickens, aligner with the true text as reference", [cities], voice, engine)
+    for low, high in ((2.0, 5.0), (2.0, 2.2)):
+        print(cuts(cities, WindowConfig(fps=8, min_s=low, max_s=high)))
+    if not asked.quick:
+        for decibels in (20.0, 10.0, 5.0):
+            report(
+                f"Dickens over pink noise, {decibels:g} dB",
+                [noisy(cities, decibels)],
+                voice,
+                engine,
+            )
     reference = "the aligner given the true text"
     if voice_name():
         sentences = list(made(4 if asked.quick else len(SENTENCES)))
