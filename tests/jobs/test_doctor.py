@@ -42,3 +42,11 @@ def test_cluster_that_does_not_answer_is_named():
         assert doctor.cluster(address).fine
     assert not doctor.cluster("127.0.0.1:99999999").fine
     assert doctor.cluster("").fine
+
+
+def test_models_that_are_not_here_are_named_and_do_not_fail(monkeypatch, tmp_path):
+    """A laptop that goes on a plane without the judges' models, told that all is ready."""
+    monkeypatch.setenv("REELMILL_CACHE", str(tmp_path))
+    findings = doctor.judges()
+    assert {"centerface.onnx", "yamnet.onnx"} <= {finding.what for finding in findings}
+    assert all("reelmill judge" in finding.cure and not finding.needed for finding in findings)

@@ -8,6 +8,7 @@ import pytest
 from curation.judges.config import JudgeConfig
 from curation.world.config import WorldConfig
 from curation.world.films import film_path, write_film
+from pipelines import judge as judging
 from pipelines import judge_actors
 from pipelines.judge import CLIPS_A_TASK, judge, tasks
 from pipelines.ledger import Ledger
@@ -75,6 +76,35 @@ def test_a_film_that_went_fails_its_clips_and_is_tried_again(ledger, local_ray):
     second = judge(config, ledger, FP)
     assert (second.status["ok"], second.earlier) == (4, 2)
     assert {row["status"] for row in rows(ledger, config, "text").values()} == {"ok"}
+
+
+def test_a_run_that_dies_loses_only_what_was_in_flight(ledger, local_ray, monkeypatch):
+    """Judgements made twice after a stop, or a table that tells of it."""
+    config = JudgeConfig(judges=("text",), side=64)
+    undisturbed = Ledger(ledger.folder.parent / "other")
+    undisturbed.append("clips", ledger.rows("clips"))
+    judge(config, undisturbed, FP)
+
+    def dies(*given, commit=judging.commit):
+        commit(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(judging, "COMMIT_S", 0.0)
+    monkeypatch.setattr(judging, "CLIPS_A_TASK", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "commit", dies)
+        with pytest.raises(KeyboardInterrupt):
+            judge(config, ledger, FP)
+    table = config.tables()["text"]
+    kept = len(judging.finished(ledger, table))
+    again = judge(config, ledger, FP)
+    assert 0 < kept < 4
+    assert (again.earlier, again.status["ok"]) == (kept, 4)
+    assert contents(ledger, table) == contents(undisturbed, table)
+
+
+def contents(ledger, table):
+    return {p.name: p.read_bytes() for p in (ledger.folder / table).iterdir()}
 
 
 def test_tasks_hold_all_that_is_missing_once():
