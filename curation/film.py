@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 
 from curation.film_config import FilmConfig
+from curation.look import look
 from curation.media import MediaReader, Probe
+from curation.overlay import MOST, overlay_scores
+from curation.picture import CROP, picture_scores, stuck_s
 from curation.records import Reason, RejectedError, clip_id
 from curation.scores import SCORES
 from curation.shots import Net, ShotFinder
-from curation.sight import Sight, Track, picture_scores
+from curation.sight import Sight, Track
 from curation.sound import sound_scores
 from curation.sound_marks import sound_marks
-from curation.sync import sync_scores
+from curation.sync import film_sync, sync_scores
 
 CHUNK_BYTES = 96 << 20  # pixels of one decoding request: 24 s of 228x128 at 48 frames a second
 SOUND_SPAN_S = 60.0  # of one sound request: 23 MB at 48 kHz stereo
@@ -43,19 +46,22 @@ def measure_film(
     grid_fps: float,
     net: Net | None,
 ) -> Film:
-    """Decode `path` once and score its clips. Raises RejectedError when the film is refused."""
+    """Decode `path` once and score its clips. Raises RejectedError when the film is refused.
+
+    Besides the one decode at low resolution one keyframe a clip is read at full size.
+    """
     probe = reader.probe(path)
     if probe.video is None:
         raise RejectedError(Reason.NO_VIDEO, f"{probe.container} without a picture")
     finder = None if config.shots == "stride" else ShotFinder(config.shot_threshold, net)
-    sight = Sight()
-    height = 0
+    sight = Sight(probe.seconds)
+    size = (0, 0)
     for times, pixels in stretches(reader, path, probe, config.short_side):
-        height = pixels.shape[1]
+        size = pixels.shape[1:3]
         sight.feed(times, pixels)
         if finder:
             finder.feed(times, pixels)
-    track = sight.track()
+    track, stills = sight.track(), sight.stills()
     if not len(track.times):
         raise RejectedError(Reason.CORRUPT, "no picture could be decoded")
     shots = finder.shots() if finder else [(0.0, film_end(track))]
@@ -81,11 +87,24 @@ def measure_film(
         for number, shot in enumerate(shots)
         for start, frames in cut(*shot)
     ]
-    scores = [
-        rounded({"clip_id": clip["clip_id"]} | score_clip(track, height, clip, sound, rate))
-        for clip, sound, rate in with_sound(reader, path, probe, clips)
-    ]
-    return Film(facts, clips, scores)
+    scores = []
+    looks = with_look(reader, path, clips, shots)
+    for (clip, sound, rate), picture in zip(
+        with_sound(reader, path, probe, clips), looks, strict=True
+    ):
+        row = {"clip_id": clip["clip_id"]} | score_clip(track, size, clip, sound, rate)
+        start, end = shots[clip["shot"]]
+        row["stuck_s"] = stuck_s(track.between(start, clip["end_s"]), clip["start_s"])
+        row |= look(without_bars(picture, row))
+        here = stills.between(clip["start_s"], clip["end_s"])
+        others = stills.outside(start, end)
+        lumas, other = (
+            [without_bars(p, row) for p in s.spread(MOST).lumas] for s in (here, others)
+        )
+        row |= overlay_scores(lumas, other, camera_path(track, clip, size[0]))
+        scores.append(row)
+    agreed = film_sync(scores)
+    return Film(facts, clips, [rounded(row | agreed) for row in scores])
 
 
 def stretches(
@@ -173,11 +192,48 @@ def with_sound(
             yield clip, sound.samples[:, begin : begin + length], rate
 
 
-def score_clip(track: Track, height: int, clip: Row, samples: np.ndarray, rate: int) -> Row:
-    """All scores of one clip; what is not available is null."""
+def with_look(
+    reader: MediaReader, path: str, clips: list[Row], shots: list[tuple[float, float]]
+) -> Iterator[np.ndarray]:
+    """One full-size picture [H,W,3] of each clip.
+
+    It is the last keyframe before the clip's end if that lies in the clip's shot, else the picture
+    in the clip's middle, which costs the decoding of all since the keyframe before it.
+    """
+    ends = [clip["end_s"] - 1e-3 for clip in clips]
+    keys = reader.keyframes(path, ends) if clips else []
+    for clip, key in zip(clips, keys, strict=True):
+        inside = key is not None and key >= shots[clip["shot"]][0] - 1e-3
+        at = key if key is not None and inside else (clip["start_s"] + clip["end_s"]) / 2
+        yield reader.frames(path, times=[at]).pixels[0]
+
+
+def without_bars(picture: np.ndarray, scores: Row) -> np.ndarray:
+    """The picture [H,W,…] inside the clip's bars."""
+    height, width = picture.shape[:2]
+    top, bottom, left, right = (scores.get(name) or 0.0 for name in CROP)
+    rows = slice(round(top * height), height - round(bottom * height))
+    columns = slice(round(left * width), width - round(right * width))
+    inside = picture[rows, columns]
+    return inside if min(inside.shape[:2]) >= 16 else picture
+
+
+def camera_path(track: Track, clip: Row, height: int) -> float:
+    """Heights that the camera travels within a clip."""
+    inside = track.between(clip["start_s"], clip["end_s"])
+    return float(np.hypot(inside["camera_x"], inside["camera_y"]).sum() / height)
+
+
+def score_clip(
+    track: Track, size: tuple[int, int], clip: Row, samples: np.ndarray, rate: int
+) -> Row:
+    """Scores of a clip from all its frames, of `size` (height, width), and its sound.
+
+    What is not available is null.
+    """
     inside = track.between(clip["start_s"], clip["end_s"])
     scores: Row = dict.fromkeys(SCORES)
-    scores |= picture_scores(inside, height)
+    scores |= picture_scores(inside, *size)
     scores |= sound_scores(samples, rate)
     if samples.size:
         mono = samples.mean(axis=0, dtype=np.float64)

@@ -160,6 +160,16 @@ class MediaReader:
         }
         return self._read(path, lambda _: self._frames(request))
 
+    def keyframes(
+        self, path: str | os.PathLike[str], times: Sequence[float] | np.ndarray
+    ) -> list[float | None]:
+        """When the last keyframe at or before each of `times` is shown, None where there is none.
+
+        Such a frame costs one decode, any other all of its group. Raises RejectedError.
+        """
+        request = {"do": "keyframes", "times": np.asarray(times, np.float64).tolist()}
+        return self._read(path, lambda _: list(self._ask(request)["times"]))
+
     def sound(
         self,
         path: str | os.PathLike[str],

@@ -1,8 +1,8 @@
 """The process that decodes. Run by `curation.media_guard` as `python -m curation.media_child`.
 
 It holds the film opened last, so that reading in pieces does not open it again, and answers one
-request at a time: `open` (with the file's descriptor), `frames`, `sound` (choose and count), `fill`
-(write into memory that the reader made, after it agreed to the size).
+request at a time: `open` (with the file's descriptor), `keyframes`, `frames`, `sound` (choose and
+count), `fill` (write into memory that the reader made, after it agreed to the size).
 """
 
 import ctypes
@@ -24,6 +24,7 @@ from curation.media_sound import SoundTrack
 from curation.records import Reason, RejectedError
 
 PR_SET_PDEATHSIG = 1
+FEW = 2  # pictures that are not worth a decoder of their own
 
 
 class Film:
@@ -39,6 +40,7 @@ class Film:
         self._clock: media_index.Clock | None = None
         self._pictures: Any = None
         self._shape: Shape | None = None
+        self._few: tuple[Shape, AvPictures] | None = None
         self._sound: SoundTrack | None = None
         self.fill: Callable[[np.ndarray], None] | None = None
         if not self.seconds:
@@ -57,7 +59,7 @@ class Film:
 
     def close(self) -> None:
         """Free decoders and the file now; the fill that refers back here would keep them."""
-        self.fill = self._pictures = self._sound = None
+        self.fill = self._pictures = self._sound = self._few = None
         os.close(self.descriptor)
 
     @property
@@ -81,6 +83,17 @@ class Film:
         wanted = chosen(self.clock, request)
         self.fill = lambda out: self._fill_frames(wanted, shape, out)
         return {"count": len(wanted), "height": shape.out[0], "width": shape.out[1]}
+
+    def keyframes(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The last keyframe shown at or before each of the times, null where there is none."""
+        if self.picture is None:
+            raise RejectedError(Reason.NO_VIDEO)
+        clock = self.clock
+        places = np.searchsorted(clock.stamps, clock.keys[:, 0])
+        places = places[places < len(clock.times)]
+        keys = np.unique(clock.times[places])
+        found = np.searchsorted(keys, np.asarray(request["times"], np.float64) + 1e-6, "right") - 1
+        return {"times": [float(keys[i]) if i >= 0 else None for i in found]}
 
     def sound(self, request: dict[str, Any]) -> dict[str, Any]:
         """Choose samples; answers their number and channels."""
@@ -112,6 +125,13 @@ class Film:
             pixels[order[bounds[position] : bounds[position + 1]]] = frame
 
         assert self.picture is not None
+        if len(unique) <= FEW and self._shape != shape:
+            # One picture of another size: PyAV opens in no time, decord reads the whole file and
+            # its second reader of a ten-minute film met the limit of 2 GB.
+            if self._few is None or self._few[0] != shape:
+                self._few = shape, self._exact(shape)
+            self._few[1].read(unique, deliver)
+            return
         if self._pictures is None or self._shape != shape:
             self._shape = shape
             self._pictures = DecordPictures.open(
@@ -156,6 +176,8 @@ def answer(film: Film | None, request: dict[str, Any], descriptors: list[int]) -
         return film, film.frames(request)
     if name == "sound":
         return film, film.sound(request)
+    if name == "keyframes":
+        return film, film.keyframes(request)
     assert film.fill is not None
     if request["bytes"]:
         # Closed by its last user: an error's traceback may still hold the array here.

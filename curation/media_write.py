@@ -4,7 +4,7 @@ The same input gives the same bytes: one encoder thread, bit-exact muxing, no da
 """
 
 import wave
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -34,11 +34,13 @@ def write_clip(
     rate: int = 16_000,
     crf: int = 18,
     audio_bitrate: int | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> None:
     """Write `pixels` uint8 [N,H,W,3] and `samples` float32 [channels,S] in −1…1 as an mp4.
 
     Atomic; the index stands at the front of the file. The AAC encoder's priming is hidden by an
-    edit list, so sample s is heard at s/rate seconds. Raises ValueError for a wrong shape.
+    edit list, so sample s is heard at s/rate seconds. Picture n is shown from numbers[n]/fps
+    seconds on (n/fps without `numbers`, which must rise). Raises ValueError for a wrong shape.
     """
     frames = iter(pixels)
     first = next(frames, None)
@@ -62,8 +64,9 @@ def write_clip(
         for number, pixel in enumerate(chain([first], frames)):
             if pixel.shape != first.shape:
                 raise ValueError(f"frame {number} is {pixel.shape}, the first is {first.shape}")
-            box.mux(video.encode(picture_frame(pixel, number, tick)))
-            while audio and heard * fps <= (number + 1) * rate and (part := next(packets, None)):
+            place = number if numbers is None else numbers[number]
+            box.mux(video.encode(picture_frame(pixel, place, tick)))
+            while audio and heard * fps <= (place + 1) * rate and (part := next(packets, None)):
                 heard += part.samples
                 box.mux(audio.encode(part))
         box.mux(video.encode(None))

@@ -1,7 +1,7 @@
-"""What is measured on picture: once a frame while decoding, then a clip's scores from its frames.
+"""What is measured on every frame while a film is decoded; clips come later (picture.py).
 
-A `Sight` is fed consecutive frames of one film, a minute at a time, so memory does not grow with
-the film. Everything is small per frame: a clip's scores are statistics over its frames.
+A `Sight` is fed consecutive frames of one film, a stretch at a time. Everything is small per frame,
+so memory hardly grows with the film; of the pictures themselves only one in STILL_S is kept.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.colour import NAMES, colour_shares, main_colours
-from curation.likeness import clip_hash, frame_hash
+from curation.colour import NAMES, colour_shares
+from curation.likeness import frame_hash
 
 Pixels = NDArray[np.uint8]  # [N,H,W,3] or [H,W,3]
 Floats = NDArray[np.float64]
 
 BLACK = 24  # luma of 255: codec black is 16, plus its noise
+WHITE = 250  # luma of 255 that no camera tells apart from more
+STILL_S = 0.5  # a kept picture is 16 KB at 96 px
+MOST_STILLS = 8_000  # 130 MB; films of more than 67 minutes keep fewer a second
 REPEAT = 2.5  # levels: what re-coding moves in a block mean while nothing moves
 MOVING = 0.15  # pixels a frame; below it DIS flow is noise on flat areas
 CAMERA_AREA = 0.3  # share of the picture that moves when the camera does
@@ -28,6 +31,7 @@ COLUMNS = (
     "contrast",
     "sharpness",
     "lit",  # share of pixels above black
+    "blown",  # share of pixels at white
     "change",  # largest change of a block mean since the frame before, levels
     "flow",  # mean flow length, pixels
     "camera_x",
@@ -63,16 +67,45 @@ class Track:
         return Track(self.times[low:high], self.values[low:high], self.hashes[low:high])
 
 
-class Sight:
-    """Measures frames in order; keeps only the last picture between calls."""
+@dataclass(frozen=True)
+class Stills:
+    """Some pictures of a film for what is seen only over time: times [K], luma [K] of [H,W]."""
 
-    def __init__(self) -> None:
+    times: Floats
+    lumas: list[NDArray[np.uint8]]
+
+    def between(self, start: float, end: float) -> "Stills":
+        """Those shown in [start, end)."""
+        low, high = np.searchsorted(self.times, [start - 1e-4, end - 1e-4])
+        return Stills(self.times[low:high], self.lumas[low:high])
+
+    def outside(self, start: float, end: float) -> "Stills":
+        """Those shown before `start` or from `end` on."""
+        low, high = np.searchsorted(self.times, [start - 1e-4, end - 1e-4])
+        times = np.concatenate([self.times[:low], self.times[high:]])
+        return Stills(times, self.lumas[:low] + self.lumas[high:])
+
+    def spread(self, most: int) -> "Stills":
+        """At most `most` of them, evenly spread."""
+        if len(self.lumas) <= most:
+            return self
+        places = ((np.arange(most) + 0.5) / most * len(self.lumas)).astype(int)
+        return Stills(self.times[places], [self.lumas[i] for i in places])
+
+
+class Sight:
+    """Measures frames of a film of about `seconds` in order."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
         # The fastest preset: 0.4 ms a pair at 228x128, 0.2 ms at 171x96, one thread.
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._last: Pixels | None = None
         self._times: list[float] = []
         self._values: list[list[float]] = []
         self._hashes: list[int] = []
+        self._gap = max(STILL_S, seconds / MOST_STILLS)
+        self._still_times: list[float] = []
+        self._stills: list[NDArray[np.uint8]] = []
 
     def feed(self, times: Floats, pixels: Pixels) -> None:
         """Measure frames [N,H,W,3] shown at `times`."""
@@ -84,6 +117,9 @@ class Sight:
             self._values.append(measured)
             self._hashes.append(frame_hash(luma))
             self._last = pixel
+            if not self._still_times or time >= self._still_times[-1] + self._gap - 1e-4:
+                self._still_times.append(float(time))
+                self._stills.append(luma)
 
     def _moved(self, pixel: Pixels) -> list[float]:
         if self._last is None or self._last.shape != pixel.shape:
@@ -107,14 +143,19 @@ class Sight:
         values = np.array(self._values).reshape(-1, len(COLUMNS))
         return Track(np.array(self._times), values, np.array(self._hashes, dtype=np.uint64))
 
+    def stills(self) -> Stills:
+        """The kept pictures so far."""
+        return Stills(np.array(self._still_times), self._stills)
+
 
 def still(luma: NDArray[np.uint8]) -> list[float]:
-    """Brightness, contrast, sharpness and lit share of one frame."""
+    """Brightness, contrast, sharpness, lit and blown share of one frame."""
     mean, spread = cv2.meanStdDev(luma)
     edges = cv2.Laplacian(luma, cv2.CV_16S)
     _, sharp = cv2.meanStdDev(edges)
     lit = cv2.countNonZero(cv2.compare(luma, BLACK, cv2.CMP_GT)) / luma.size
-    return [mean.item() / 255, spread.item() / 255, sharp.item() ** 2, lit]
+    blown = cv2.countNonZero(cv2.compare(luma, WHITE, cv2.CMP_GE)) / luma.size
+    return [mean.item() / 255, spread.item() / 255, sharp.item() ** 2, lit, blown]
 
 
 def block_changes(before: Pixels, after: Pixels) -> NDArray[np.uint8]:
@@ -156,52 +197,3 @@ def borders(luma: NDArray[np.uint8]) -> list[float]:
         bright = line > BLACK
         shares.append(float(bright.argmax()) / line.size if bright.any() else 1.0)
     return shares
-
-
-def picture_scores(track: Track, height: int) -> dict[str, float | str | None]:
-    """Scores of a clip from the measurements of its frames, taken at `height` pixels."""
-    if not len(track.times):
-        return {}
-    # The first frame has no frame before it.
-    pairs = Track(track.times[1:], track.values[1:], track.hashes[1:])
-    step = np.diff(track.times)
-    lit = track["lit"]
-    colours = np.stack([track[name] for name in NAMES], axis=1)
-    scores: dict[str, float | str | None] = {
-        "colours": main_colours(colours.mean(axis=0)),
-        "phash": clip_hash(track.hashes),
-        "brightness": float(track["brightness"].mean()),
-        "contrast": float(np.median(track["contrast"])),
-        "sharpness": float(np.median(track["sharpness"])),
-        "black_share": float((lit < 0.005).mean()),
-        "bars": bars(track),
-    }
-    if not len(pairs.times):
-        return scores
-    speed = pairs["flow"] / height / step
-    camera = np.hypot(pairs["camera_x"], pairs["camera_y"]) / height / step
-    moving = pairs["change"] >= REPEAT
-    scores |= {
-        "motion": float(np.median(speed[moving])) if moving.any() else 0.0,
-        "camera_motion": float(np.median(camera[moving])) if moving.any() else 0.0,
-        "subject_share": float(np.median(pairs["subject"][moving])) if moving.any() else 0.0,
-        "frozen_share": float((~moving).mean()),
-        "flicker": float(np.abs(np.diff(track["brightness"])).mean()),
-    }
-    return scores
-
-
-def bars(track: Track) -> float:
-    """Share of the picture under black bars: dark borders that no frame of the clip lights up.
-
-    Frames without any light say nothing. Bars come in pairs of like size; a dark floor does not.
-    """
-    seen = track["lit"] >= 0.005
-    if not seen.any():
-        return 0.0
-    top, bottom, west, east = (
-        float(track[name][seen].min()) for name in ("top", "bottom", "west", "east")
-    )
-    tall = top + bottom if abs(top - bottom) <= 0.05 else 0.0
-    wide = west + east if abs(west - east) <= 0.05 else 0.0
-    return 1.0 - (1.0 - tall) * (1.0 - wide)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from curation.sound_faults import fault_scores
+
 Samples = NDArray[np.float32]  # [channels, N]
 Floats = NDArray[np.float64]
 
@@ -38,7 +40,7 @@ def sound_scores(samples: Samples, rate: int) -> dict[str, float | None]:
         "onset_rate": len(onsets(mono, rate)) / (mono.size / rate),
     }
     if scores["has_sound"]:
-        scores |= spectrum_scores(mono, rate)
+        scores |= spectrum_scores(mono, rate) | fault_scores(samples, rate)
     return scores
 
 

@@ -1,5 +1,8 @@
 """Does the sound happen when the picture says so: one offset a clip, with its confidence."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
@@ -12,6 +15,9 @@ Floats = NDArray[np.float64]
 GRID_S = 0.005
 MIN_SOUNDS = 3
 REACH_S = 0.6  # larger offsets are not told from other events
+CONFIDENT = 2.5
+AROUND_S = 0.4
+SLOWEST = 8.0  # frames a second whose chance peaks are the measure of confidence
 
 
 def sync_scores(track: Track, mono: Floats, rate: int, start: float) -> dict[str, float | None]:
@@ -19,7 +25,8 @@ def sync_scores(track: Track, mono: Floats, rate: int, start: float) -> dict[str
 
     Picture events are sudden changes of motion or of the picture, sound events are onsets. The
     offset is where their cross-correlation is largest; confidence says by how many standard
-    deviations that stands above all other offsets. Null without picture events, or with fewer than
+    deviations that stands above all other offsets, as at SLOWEST frames a second; match says it of
+    no offset at all. Null without picture events, or with fewer than
     MIN_SOUNDS sounds, where chance decides (Big Buck Bunny's music gave 4.4 from two of them).
     """
     if len(track.times) < 5 or not mono.size:
@@ -38,9 +45,34 @@ def sync_scores(track: Track, mono: Floats, rate: int, start: float) -> dict[str
     if deviation <= 0:
         return scores
     best = int(likeness.argmax())
+    height = (likeness - np.median(likeness)) / deviation - chance(floor) + chance(1 / SLOWEST)
     return scores | {
         "sync_offset_ms": float(lags[best] * 1000),
-        "sync_confidence": float((likeness[best] - np.median(likeness)) / deviation),
+        "sync_confidence": float(height[best]),
+        "sync_match": float(height[np.abs(lags) <= floor].max()),
+    }
+
+
+def chance(floor: float) -> float:
+    """The highest of as many normal values as there are separate offsets, in sigmas.
+
+    More frames a second try more offsets, so their best is higher where there is nothing to find.
+    """
+    return float(np.sqrt(2 * np.log(max(2.0, 2 * REACH_S / floor))))
+
+
+def film_sync(clips: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """The offset that a film's confident clips agree on, from their scores: a repair to offer."""
+    sure = [c for c in clips if (c.get("sync_confidence") or 0.0) >= CONFIDENT]
+    scores: dict[str, float | None] = {"sync_votes": float(len(sure))}
+    if not sure:
+        return scores
+    offsets = np.array([c["sync_offset_ms"] for c in sure])
+    floors = np.array([c["sync_floor_ms"] for c in sure])
+    middle = float(np.median(offsets))
+    return scores | {
+        "sync_film_ms": middle,
+        "sync_agreement": float((np.abs(offsets - middle) <= floors).mean()),
     }
 
 
@@ -48,18 +80,24 @@ def visual_events(track: Track) -> Floats:
     """How suddenly each frame changes what moves, [N]: 0 for steady motion and for stillness.
 
     At an impact some one-sided flows (see sight.motion) fall and others rise at once; in free
-    motion they change slowly, and what a film does all the time is subtracted. Measured on 80
-    generated films, each also with its sound shifted by 120-400 ms: within one frame for 85 %;
-    of those with MIN_SOUNDS and a confidence of 2.5 for all 85 of 85.
+    motion they change slowly. What a film does all the time is subtracted: the median of AROUND_S
+    around each frame, or of the whole where that is less than five frames, so that a pan over a
+    rough scene hides no impact (16 films at 16 and 24 frames a second: offsets within one frame
+    0.89 and 0.81 of all before, 0.98 and 0.87 after; at 8 a local median finds worse).
     """
     sides = np.stack([track[name] for name in ("right", "left", "down", "up")], axis=1)
+    around = 2 * int(AROUND_S / float(np.median(np.diff(track.times))) / 2) + 1
+    local = around >= 5
     jump = np.zeros(len(sides))
     change = sides[2:] - sides[1:-1]  # values[i] is the pair (i-1, i)
     rise, fall = np.maximum(change, 0).sum(axis=1), np.maximum(-change, 0).sum(axis=1)
-    jump[1:-1] = 2 * np.minimum(rise, fall) + 0.3 * (rise + fall)
+    jump[1:-1] = 2 * np.minimum(rise, fall) + (1.0 if local else 0.3) * (rise + fall)
+    if local:
+        jump = np.maximum(jump - signal.medfilt(jump, around), 0)
     events = np.maximum(jump - np.median(jump[1:-1]), 0)
     # Below 1, so that one great event does not outweigh all others.
-    return (events / events.max()) ** 0.7 if events.max() > 0 else events
+    power = 0.5 if local else 0.7
+    return (events / events.max()) ** power if events.max() > 0 else events
 
 
 def peaks_only(strength: Floats) -> Floats:

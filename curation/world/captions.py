@@ -24,6 +24,7 @@ ENTERS = {
 }
 OPENING = 0.5  # seconds into its shot up to which an object's entrance is still to be seen
 BED = "slow quiet chords"
+WIND = "soft gusts of wind"
 Event = dict[str, Any]
 Truth = dict[str, Any]
 
@@ -51,15 +52,17 @@ def describe(truth: Truth, start: float, end: float) -> dict[str, Any]:
     sound = [f"{near} {sound_verb(near)} at the impacts" if near else "no impact is heard"]
     sound += [f"from out of sight {comes(far)} {far}"] if far else []
     sound += [f"a man says: “{line}”"] if line else []
+    windy = WIND if truth.get("wind") else ""
+    sound += [f"{WIND} come and go"] if windy else []
     sound += [f"{BED} play in the background"] if truth["music"] else []
     extra = [f"{far} out of sight" if far else "", "a man speaks" if line else ""]
-    extra.append(BED if truth["music"] else "")
+    extra += [windy, BED if truth["music"] else ""]
     return {
         "short": ", ".join(filter(None, [action, near, *extra])),
         "long": f"{picture} {sentences(sound)}",
         "structured": {
             "text": picture,
-            "sfx": ", ".join(filter(None, [near, extra[0]])),
+            "sfx": ", ".join(filter(None, [near, extra[0], windy])),
             "dialogue": f"A man says: “{line}”" if line else "",
             "singing": "",
             "bgm": BED if truth["music"] else "",

@@ -27,6 +27,26 @@ class Defects(Settings):
         0.0, ge=0, le=1, description="share that re-encode an earlier film badly"
     )
     truncate: float = Field(0.0, ge=0, le=1, description="share whose file ends too early")
+    watermark: float = Field(0.0, ge=0, le=1, description="share with a half-clear logo")
+    noise: float = Field(0.0, ge=0, le=1, description="share with grain on every frame")
+    blur: float = Field(0.0, ge=0, le=1, description="share out of focus")
+    blocking: float = Field(
+        0.0, ge=0, le=1, description="share that an old codec cut into 8x8 blocks"
+    )
+    drops: float = Field(0.0, ge=0, le=1, description="share that lacks frames, times kept")
+    pillarbox: float = Field(0.0, ge=0, le=1, description="share squeezed between side bars")
+    inset: float = Field(0.0, ge=0, le=1, description="share shown small on a still page")
+    overexposed: float = Field(0.0, ge=0, le=1, description="share with two fifths blown out")
+    underexposed: float = Field(0.0, ge=0, le=1, description="share with nine tenths in black")
+    clipping: float = Field(0.0, ge=0, le=1, description="share whose sound is cut at full scale")
+    hiss: float = Field(0.0, ge=0, le=1, description="share with white noise under the sound")
+    hum: float = Field(0.0, ge=0, le=1, description="share with mains hum under the sound")
+    dead_channel: float = Field(0.0, ge=0, le=1, description="share with one channel empty")
+    fake_stereo: float = Field(0.0, ge=0, le=1, description="share with twice the same channel")
+    inverted: float = Field(0.0, ge=0, le=1, description="share with one channel's sign turned")
+    narrowband: float = Field(0.0, ge=0, le=1, description="share upsampled from a low rate")
+    dropouts: float = Field(0.0, ge=0, le=1, description="share with holes in the sound")
+    swap: float = Field(0.0, ge=0, le=1, description="share with the sound of another film")
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
@@ -68,6 +88,7 @@ class WorldConfig(Settings):
         0.0, ge=0, le=1, description="chance of a sound nobody sees in a shot"
     )
     music: float = Field(0.0, ge=0, le=1, description="chance of a quiet music bed under a film")
+    wind: float = Field(0.0, ge=0, le=1, description="chance of quiet gusts of wind under a film")
     speech: float = Field(0.0, ge=0, le=1, description="chance of a narrator (needs extra `voice`)")
     rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] = Field(
         16000, description="sound samples a second"
@@ -94,4 +115,7 @@ class WorldConfig(Settings):
                 raise ValueError(
                     f"{name}=({start}, {end}) must rise and lie in {low:g} to {high:g}"
                 )
+        two = [n for n in ("dead_channel", "fake_stereo", "inverted") if getattr(self.defects, n)]
+        if two and self.channels < 2:
+            raise ValueError(f"defects.{two[0]} needs channels=2")
         return self

@@ -3,16 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.files import atomic
 from curation.world.config import WorldConfig
+from curation.world.picture_defects import PICTURE
+from curation.world.sound_defects import SOUND, fitted
 
-BARS = 0.14  # share of the height of each black bar
 FROZEN = 0.6  # share of the film during which the picture stands still
+SEEDED = {*PICTURE, *SOUND, "drops"} - {"letterbox", "overlay"}
 COPIES = ("duplicate", "reencode")  # defects that repeat an earlier film
+DROPPED = 0.15  # share of the frames that a film with `drops` lacks
+OTHERS = 32  # how far ahead the film lies whose sound `swap` takes
 TRIES = 64  # draws for a clean film to copy; where most are defective a copy may stay clean
 STREAM_KEY = 7919  # keeps the draw of defects apart from the draw of scenes
 Pixels = NDArray[np.uint8]
@@ -32,6 +35,10 @@ def draw_defect(config: WorldConfig, index: int) -> dict[str, Any]:
         return {"kind": kind, "text": f"SAMPLE {int(rng.integers(1000, 9999))}"}
     if kind == "truncate":
         return {"kind": kind, "keep": round(float(rng.uniform(0.4, 0.8)), 4)}
+    if kind == "swap":
+        return {"kind": kind, "of": index + 1 + int(rng.integers(OTHERS))}
+    if kind in SEEDED:
+        return {"kind": kind, "seed": int(rng.integers(1 << 31))}
     if kind in COPIES:
         tries = (int(rng.integers(index)) for _ in range(TRIES if index else 0))
         source = next((i for i in tries if not pick(config, first_draw(config, i))), None)
@@ -56,7 +63,7 @@ def pick(config: WorldConfig, share: float) -> str:
 def plant(
     defect: dict[str, Any], pixels: Pixels, samples: Samples, rate: int, fps: float
 ) -> tuple[Pixels, Samples]:
-    """The film with a defect of its content; adds the resulting times to `defect`."""
+    """The film with a defect of its content; adds the resulting numbers to `defect`."""
     kind = defect["kind"]
     if kind == "silence":
         return pixels, np.zeros_like(samples)
@@ -69,13 +76,25 @@ def plant(
         still = pixels.copy()
         still[first:last] = pixels[first]
         return still, samples
-    if kind == "letterbox":
-        bar = max(2, round(BARS * pixels.shape[1]))
-        defect |= {"top": bar, "bottom": bar}
-        return letterbox(pixels, bar), samples
-    if kind == "overlay":
-        return overlay(pixels, defect["text"]), samples
+    if kind == "drops":
+        defect["frames"] = dropped(len(pixels), defect["seed"])
+    if kind in PICTURE:
+        return PICTURE[kind](defect, pixels), samples
+    if kind in SOUND:
+        return pixels, SOUND[kind](defect, samples, rate)
     return pixels, samples
+
+
+def dropped(frames: int, seed: int) -> list[int]:
+    """Numbers of the frames that a film lacks, never the first or the last, rising."""
+    rng = np.random.default_rng(seed)
+    count = min(max(2, round(DROPPED * frames)), max(0, frames - 2))
+    return sorted(int(n) + 1 for n in rng.choice(max(0, frames - 2), count, replace=False))
+
+
+def swapped(samples: Samples, other: Samples) -> Samples:
+    """The other film's sound in the shape of this one's."""
+    return fitted(other, samples.shape[1])
 
 
 def shift(samples: Samples, by: int) -> Samples:
@@ -86,31 +105,6 @@ def shift(samples: Samples, by: int) -> Samples:
     else:
         moved[:, :by] = samples[:, -by:]
     return moved
-
-
-def letterbox(pixels: Pixels, bar: int) -> Pixels:
-    """The picture squeezed between two black bars of `bar` rows."""
-    out = np.zeros_like(pixels)
-    _, H, W, _ = pixels.shape
-    for frame, source in zip(out, pixels, strict=True):
-        frame[bar : H - bar] = cv2.resize(source, (W, H - 2 * bar), interpolation=cv2.INTER_AREA)
-    return out
-
-
-def overlay(pixels: Pixels, text: str) -> Pixels:
-    """White text with a dark edge across the upper part of every frame."""
-    out = pixels.copy()
-    _, H, W, _ = pixels.shape
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)
-    size = 0.9 * W / width
-    at = (round(0.05 * W), round(0.06 * H + size * height))
-    for frame in out:
-        for colour, line in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            weight = max(1, round(line * size))
-            cv2.putText(
-                frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, weight, cv2.LINE_AA
-            )
-    return out
 
 
 def truncate(path: Path, keep: float) -> None:

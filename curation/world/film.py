@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from curation.world.captions import describe_film
 from curation.world.config import WorldConfig
-from curation.world.defects import draw_defect, plant
+from curation.world.defects import COPIES, draw_defect, plant, swapped
 from curation.world.render import RGB, render_shot, view_left
 from curation.world.scene import CEILING, TIMBRE, Scene, Shot, draw_scene
-from curation.world.sound import loudness, music_bed, place, tone
+from curation.world.sound import loudness, music_bed, place, tone, wind
 from curation.world.speech import speak_line, voice_name
 
 CHIME_GAIN = 0.25
@@ -32,14 +32,17 @@ class Film:
 
 def make_film(config: WorldConfig, index: int) -> Film:
     """Film `index` of the world, its defect planted. Defects of the file itself are in the truth
-    (`reencode`, `truncate`) and left to the writer.
+    (`reencode`, `truncate`, `drops`) and left to the writer.
     """
     defect = draw_defect(config, index)
-    film = make_clean_film(config, defect.get("of", index) if defect else index)
+    kind = defect.get("kind")
+    film = make_clean_film(config, defect["of"] if kind in COPIES else index)
     if not defect:
         return film
     truth = {**film.truth, "index": index, "defects": [defect]}
     pixels, samples = plant(defect, film.pixels, film.samples, film.rate, film.fps)
+    if kind == "swap":
+        samples = swapped(samples, make_clean_film(config, defect["of"]).samples)
     return Film(pixels, film.fps, samples, film.rate, truth, film.captions)
 
 
@@ -185,11 +188,14 @@ def on_screen(shot: Shot, frame: float, x: float, y: float, aspect: float) -> tu
 
 
 def add_beds(scene: Scene, truth: dict[str, Any], samples: NDArray[np.float32]) -> None:
-    """Lay the music and the narrator under the whole film."""
+    """Lay the music, the wind and the narrator under the whole film."""
     rate, total = truth["rate"], samples.shape[1]
     if scene.music is not None:
         bed, truth["music"] = music_bed(scene.music, total, rate)
         samples += bed
+    if scene.wind is not None:
+        samples += wind(scene.wind, total, rate)
+        truth["wind"] = {"seed": scene.wind}
     if scene.speech is not None and (voice := voice_name()):
         text, share = scene.speech
         samples_of, said = speak_line(text, rate)

@@ -90,7 +90,10 @@ def write_film(config: WorldConfig, folder: Path, index: int) -> int:
 def write_media(film: Film, path: Path, crf: int) -> None:
     """Write the mp4, with the defect of the file where one is planted."""
     kinds = {defect["kind"]: defect for defect in film.truth["defects"]}
-    write_clip(path, film.pixels, film.fps, film.samples, film.rate, crf)
+    lost = set(kinds["drops"]["frames"]) if "drops" in kinds else set()
+    numbers = [n for n in range(len(film.pixels)) if n not in lost]
+    pixels = film.pixels[numbers] if lost else film.pixels
+    write_clip(path, pixels, film.fps, film.samples, film.rate, crf, numbers=numbers)
     if "reencode" in kinds:
         transcode(path, path, crf=BAD_CRF, audio_bitrate=BAD_BITRATE)
     if "truncate" in kinds:

@@ -87,6 +87,7 @@ class Scene:
     shots: list[Shot]
     music: int | None  # seed of the bed
     speech: tuple[str, float] | None  # line and the share of the spare time before it starts
+    wind: int | None = None  # seed of the gusts
 
 
 def draw_scene(config: WorldConfig, rng: np.random.Generator) -> Scene:
@@ -97,7 +98,9 @@ def draw_scene(config: WorldConfig, rng: np.random.Generator) -> Scene:
     music = int(rng.integers(1 << 31)) if rng.random() < config.music else None
     line = LINES[int(rng.integers(len(LINES)))]
     speech = (line, float(rng.random())) if rng.random() < config.speech else None
-    return Scene(frames, shots, music, speech)
+    # Drawn last, so that worlds without wind are what they were before there was any.
+    wind = int(rng.integers(1 << 31)) if config.wind and rng.random() < config.wind else None
+    return Scene(frames, shots, music, speech, wind)
 
 
 def cut(rng: np.random.Generator, frames: int, shots: int, fps: float) -> list[int]:

@@ -10,6 +10,8 @@ Float = NDArray[np.float32]
 ATTACK = 0.0005  # seconds; sharp enough to place an impact, soft enough not to alias
 FULL = 3.0  # heights a second: an impact this hard is as loud as they get
 LOUD = 0.5  # amplitude of the loudest impact
+GUST = 0.01  # root mean square of a gust at its height: 40 dB under full scale
+GUST_HZ = 500.0  # from here on noise falls by 3 dB an octave
 BED = 0.03  # amplitude of a voice of the music bed: about 20 dB below a middling impact
 CHORDS = ((0, 4, 7), (9, 12, 16), (5, 9, 12), (7, 11, 14))  # I vi IV V in semitones
 
@@ -90,3 +92,14 @@ def music_bed(seed: int, samples: int, rate: int) -> tuple[Float, dict[str, floa
         )
         bed[start : start + length] += (BED * shape * wave)[: samples - start].astype(np.float32)
     return bed, {"seed": seed, "root_hz": round(root, 2), "bpm": tempo}
+
+
+def wind(seed: int, samples: int, rate: int) -> Float:
+    """Soft gusts with pauses, float32 [S]: noise of all frequencies, weaker as they rise."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    frequency = np.fft.rfftfreq(samples, 1 / rate)
+    noise = np.fft.irfft(spectrum / np.sqrt(1 + frequency / GUST_HZ), samples)
+    t = np.arange(samples) / rate
+    swell = np.maximum(0, np.sin(2 * np.pi * t / rng.uniform(1.2, 1.8) + rng.uniform(0, 6.28)))
+    return (GUST * swell**2 * noise / noise.std()).astype(np.float32)

@@ -3,6 +3,7 @@
 import os
 import time
 
+import av
 import numpy as np
 import pytest
 
@@ -219,3 +220,26 @@ def test_small_films_cost_milliseconds(reader, folder):
         reader.frames(path, short_side=32, times=[0.5])
     assert (time.process_time() - begin) / 20 < 0.02
     assert reader._guard.pid == child
+
+
+@pytest.mark.parametrize("name", ["b_frames.mp4", "h264.mkv", "vfr.mp4"])
+def test_keyframes_are_read_at_full_size_beside_a_scan(name, reader, folder):
+    """Fails when a keyframe is named that is none, or one picture of another size is another frame
+    than the one that the scan saw."""
+    spec = next(s for s in zoo.PICTURES if s.name == name)
+    path = zoo.make(spec, folder)
+    whole = reader.frames(path, short_side=64)
+    with av.open(str(path)) as film:
+        packets = [p for p in film.demux(video=0) if p.pts is not None]
+    first = min(p.pts for p in packets)
+    keys = sorted(float((p.pts - first) * p.time_base) for p in packets if p.is_keyframe)
+    asked = [0.0, whole.times[len(whole.times) // 2], whole.times[-1]]
+    found = reader.keyframes(path, asked)
+    assert found == pytest.approx([max(k for k in keys if k <= t + 1e-6) for t in asked])
+    for time_s in found:
+        number = int(np.abs(whole.times - time_s).argmin())
+        shown = reader.frames(path, times=[time_s])
+        assert numbers(shown) == [number]
+        assert min(shown.pixels.shape[1:3]) == min(spec.size)
+    again = reader.frames(path, short_side=64, start=whole.times[3], end=whole.times[5])
+    assert numbers(again) == [3, 4]

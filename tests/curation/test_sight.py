@@ -3,7 +3,8 @@
 import numpy as np
 
 from curation.likeness import clip_hash, find_repeats, frame_hash
-from curation.sight import Sight, picture_scores
+from curation.picture import picture_scores
+from curation.sight import Sight
 
 H, W, FPS = 64, 96, 16
 
@@ -19,7 +20,7 @@ def moving_ball(frames=32, step=2.0, colour=(220, 60, 60), wall=(90, 90, 90)):
 def scores(pixels, fps=FPS):
     sight = Sight()
     sight.feed(np.arange(len(pixels)) / fps, pixels)
-    return picture_scores(sight.track(), pixels.shape[1])
+    return picture_scores(sight.track(), *pixels.shape[1:3])
 
 
 def test_frozen_share_counts_repeated_frames():
@@ -70,7 +71,7 @@ def test_scores_do_not_depend_on_the_pieces_they_were_read_in():
     sight = Sight()
     for i in range(0, 32, 5):
         sight.feed(times[i : i + 5], pixels[i : i + 5])
-    assert picture_scores(sight.track(), H) == scores(pixels)
+    assert picture_scores(sight.track(), H, W) == scores(pixels)
 
 
 def test_repeats_survive_bad_coding_and_differ_for_others():
