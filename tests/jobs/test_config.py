@@ -1,6 +1,7 @@
 """The recipe: validated before any work starts."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +106,11 @@ def test_code_version_is_the_commit_unless_told(monkeypatch):
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()
     assert code_version().split("+")[0] == head[:12]
+
+
+@pytest.mark.parametrize("path", sorted(Path("jobs/recipes").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_that_ships_loads(path):
+    """An example with a field that was renamed, or a phase that cannot act."""
+    recipe = load_recipe(path)
+    for phase in recipe.policy.phases:
+        assert recipe.policy.phase(phase).rules
