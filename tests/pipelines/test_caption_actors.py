@@ -27,6 +27,7 @@ def config_of(model, **more):
     return CaptionConfig(prefer=("llm", "evidence"), llm=LLMConfig(**llm))
 
 
+@pytest.mark.slow
 def test_every_clip_is_answered_once(films, model, local_ray, tmp_path, monkeypatch):
     """Clips lost on the way to an actor, babble as a caption, or a rerun that asks again."""
     ledger, truth = fresh(tmp_path, films, parts=3)

@@ -63,6 +63,7 @@ def test_each_judge_has_its_rows_and_only_what_is_missing_is_done(
     assert before == [p.name for p in ledger.folder.rglob("scores/text*/*")]
 
 
+@pytest.mark.slow
 def test_a_film_that_went_fails_its_clips_and_is_tried_again(ledger, local_ray):
     """A missing film that takes the other film's clips with it, or is given up for ever."""
     config = JudgeConfig(judges=("text",), side=64)
@@ -78,6 +79,7 @@ def test_a_film_that_went_fails_its_clips_and_is_tried_again(ledger, local_ray):
     assert {row["status"] for row in rows(ledger, config, "text").values()} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_loses_only_what_was_in_flight(ledger, local_ray, monkeypatch):
     """Judgements made twice after a stop, or a table that tells of it."""
     config = JudgeConfig(judges=("text",), side=64)

@@ -85,6 +85,7 @@ def test_every_film_has_one_row(films, heard):
     assert "winter of despair" in " ".join(w.text for w in transcript.words)
 
 
+@pytest.mark.slow
 def test_no_clip_cuts_a_word(scanned):
     """Clips that end in the middle of a word although the words are known."""
     ledger, config = scanned
