@@ -31,7 +31,7 @@ from pipelines.cuts import windows
 from pipelines.scan_config import ScanConfig, WindowConfig
 
 AIM = 0.95
-SEED = 2026  # thresholds were chosen on seeds 11 and 12
+SEED = 3033  # thresholds were chosen on seeds 11, 12, 77 and 2026
 FPS = 16.0
 Row = dict[str, Any]
 
