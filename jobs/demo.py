@@ -31,7 +31,7 @@ STAGES = {
     "world": 11.0,
     "speech": 60.0,
     "scan": 65.0,
-    "judge": 0.0,
+    "judge": 240.0,
     "caption": 1.0,
     "decide": 1.0,
     "encode": 40.0,

@@ -14,7 +14,7 @@ from curation.progress import say
 
 ROOT = Path(__file__).parent.parent
 OBJECT_STORE_BYTES = 256 << 20  # rows are small: a scan of 10,000 clips holds under 10 MB
-STARTS = 4  # Ray gives its own processes 30 s, which take 60 at a load of 10 on two cores
+STARTS = 8  # of Ray, 30 s each: with ten runnable processes on two cores four were not enough
 NOT_SHIPPED = [".git", ".venv", "runs", "shared", ".mypy_cache", ".ruff_cache", "**/__pycache__"]
 
 # What every worker needs in its environment, and why.
