@@ -57,9 +57,7 @@ SCHEMAS = {
             ("path", pa.string()),
             ("bytes", pa.int64()),
             ("mtime_ns", pa.int64()),
-            ("status", pa.string()),
-            ("reason", pa.string()),
-            ("detail", pa.string()),
+            *_STATUS,
             ("clips", pa.int32()),
             *_SOURCE_FACTS,
             ("caption", pa.string()),
@@ -92,9 +90,7 @@ SCHEMAS = {
             ("path", pa.string()),
             ("bytes", pa.int64()),
             ("mtime_ns", pa.int64()),
-            ("status", pa.string()),
-            ("reason", pa.string()),
-            ("detail", pa.string()),
+            *_STATUS,
             ("engine", pa.string()),
             ("seconds", pa.float64()),
             ("voiced_s", pa.float64()),
@@ -123,9 +119,7 @@ SCHEMAS = {
         [
             ("clip_id", pa.string()),
             ("asked", pa.string()),
-            ("status", pa.string()),
-            ("reason", pa.string()),
-            ("detail", pa.string()),
+            *_STATUS,
             ("teller", pa.string()),
             ("record", pa.string()),
         ]
@@ -135,18 +129,14 @@ SCHEMAS = {
     "verdicts": pa.schema(
         [
             ("clip_id", pa.string()),
-            ("status", pa.string()),
-            ("reason", pa.string()),
-            ("detail", pa.string()),
+            *_STATUS,
         ]
     ),
     "takedown": pa.schema([("source_id", pa.string()), ("note", pa.string())]),
     "artefacts": pa.schema(
         [
             ("clip_id", pa.string()),
-            ("status", pa.string()),
-            ("reason", pa.string()),
-            ("detail", pa.string()),
+            *_STATUS,
             ("shard", pa.string()),
         ]
     ),
