@@ -5,7 +5,6 @@ a film together so that it is opened once for all judges (judge_actors.py) → c
 → compact. A changed model makes only its own table anew.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -19,10 +18,10 @@ from curation.judges.models import provide
 from curation.media import Limits
 from curation.progress import progress, say
 from curation.records import Reason, Status
+from pipelines.batches import committed
 from pipelines.ledger import Ledger, Row
 from pipelines.tally import Tally
 
-COMMIT_S = 3.0  # what a kill of the driver may cost, besides the clips in flight
 # Of one film in one task: a long film keeps all cores busy, a kill costs 32 clips, and opening the
 # film again (0.1 s an hour of film) stays under 1 % of judging them.
 CLIPS_A_TASK = 32
@@ -118,18 +117,13 @@ def judged(
     cluster.start()
     tables = config.tables()
     total = sum(len(clip["judges"]) for task in work for clip in task["clips"])
-    waiting: list[tuple[str, Row]] = []
-    last = time.monotonic()
     with progress("judge", total, "judgements") as advance:
-        for done in judge_actors.judge_all(config, limits, work):
-            waiting += done
-            advance(len(done))
-            if time.monotonic() - last > COMMIT_S:
-                commit(ledger, tables, waiting)
-                yield from waiting
-                waiting, last = [], time.monotonic()
-        commit(ledger, tables, waiting)
-        yield from waiting
+        for task in committed(
+            judge_actors.judge_all(config, limits, work),
+            lambda some: commit(ledger, tables, [row for done in some for row in done]),
+            lambda done: advance(len(done)),
+        ):
+            yield from task
 
 
 def commit(ledger: Ledger, tables: dict[str, str], rows: list[tuple[str, Row]]) -> None:

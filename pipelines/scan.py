@@ -5,20 +5,16 @@ Stages: find (here) → hash (Ray tasks) → measure (one actor a core: a guarde
 and measure.py, imported only when there is something to do: a rerun takes no time.
 """
 
-import time
-from collections.abc import Iterator
-
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
 from curation.sources import Source, find_sources
+from pipelines.batches import committed
 from pipelines.ledger import Ledger, Row
 from pipelines.repeats import mark_repeats
 from pipelines.scan_config import ScanConfig, outcome
 from pipelines.speech import cut_rules, score_clips
 from pipelines.tally import Tally
 
-COMMIT_S = 3.0  # what a kill of the driver may cost, besides the films in flight
-COMMIT_FILMS = 256
 AGAIN = {
     Reason.UNREADABLE,
     Reason.INTERNAL,
@@ -47,8 +43,13 @@ def scan(config: ScanConfig, ledger: Ledger) -> Tally:
         commit(ledger, name, [{"source": row} for row in rows])
         tally.add_all(rows)
         measured = measure.measure_all(config, films, speech)
-        for result in committed(ledger, name, measured, len(films)):
-            tally.add(result["status"], result["reason"])
+        with progress("scan", len(films), "films") as advance:
+            for film in committed(
+                measured,
+                lambda some: commit(ledger, name, some),
+                lambda film: advance(1, film["source"]["source_id"]),
+            ):
+                tally.add(film["source"]["status"], film["source"]["reason"])
     finish(ledger, name)
     clips = ledger.clips(name)
     if config.words:
@@ -111,22 +112,6 @@ def settle_known(
         else:
             films.append(row)
     return settled, films
-
-
-def committed(ledger: Ledger, name: str, films: Iterator[Row], total: int) -> Iterator[Row]:
-    """Commit results as they come; yields the source row of each film after it is safe."""
-    waiting: list[Row] = []
-    last = time.monotonic()
-    with progress("scan", total, "films") as advance:
-        for film in films:
-            waiting.append(film)
-            advance(1, film["source"]["source_id"])
-            if len(waiting) >= COMMIT_FILMS or time.monotonic() - last > COMMIT_S:
-                commit(ledger, name, waiting)
-                yield from (f["source"] for f in waiting)
-                waiting, last = [], time.monotonic()
-        commit(ledger, name, waiting)
-        yield from (f["source"] for f in waiting)
 
 
 def commit(ledger: Ledger, name: str, films: list[Row]) -> None:

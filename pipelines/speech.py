@@ -5,7 +5,6 @@ row a film in `words@<fingerprint>`: the scan cuts between its words, and clips 
 from it.
 """
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +14,12 @@ from curation.records import Reason, RejectedError, Status
 from curation.sources import Source, find_sources
 from curation.speech.words import from_json, protected
 from curation.spoken import SPOKEN, spoken_scores
+from pipelines.batches import committed
 from pipelines.ledger import Ledger, Row
 from pipelines.scan_config import outcome
 from pipelines.speech_config import ListenConfig, SpeechConfig
 from pipelines.tally import Tally
 
-COMMIT_S = 3.0
-COMMIT_FILMS = 64  # transcripts are 100 KB an hour
 PLACE = ("path", "bytes", "mtime_ns")
 AGAIN = {Reason.UNREADABLE, Reason.INTERNAL}  # what a rerun tries again
 
@@ -46,8 +44,13 @@ def speech(config: SpeechConfig, sources: list[str], limits: Limits, ledger: Led
         ledger.append(table, settled)
         tally.add_all(settled)
         heard = listen.listen_all(ListenConfig(speech=config, limits=limits), films)
-        for row in committed(ledger, table, heard, len(films)):
-            tally.add(row["status"], row["reason"])
+        with progress("speech", len(films), "films") as advance:
+            for row in committed(
+                heard,
+                lambda some: ledger.append(table, some),
+                lambda row: advance(1, row["source_id"]),
+            ):
+                tally.add(row["status"], row["reason"])
         ledger.compact(table)
     rows = ledger.read(table)
     words, voiced = (sum(filter(None, rows[c].to_pylist())) for c in ("words", "voiced_s"))
@@ -97,22 +100,6 @@ def settle(
         else:
             films.append(row)
     return settled, films
-
-
-def committed(ledger: Ledger, table: str, films: Iterator[Row], total: int) -> Iterator[Row]:
-    """Commit rows as they come; yields each after it is safe."""
-    waiting: list[Row] = []
-    last = time.monotonic()
-    with progress("speech", total, "films") as advance:
-        for row in films:
-            waiting.append(row)
-            advance(1, row["source_id"])
-            if len(waiting) >= COMMIT_FILMS or time.monotonic() - last > COMMIT_S:
-                ledger.append(table, waiting)
-                yield from waiting
-                waiting, last = [], time.monotonic()
-        ledger.append(table, waiting)
-        yield from waiting
 
 
 def transcripts(ledger: Ledger, table: str) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ from pathlib import Path
 import pipelines.scan
 from pipelines.ledger import Ledger
 from pipelines.scan_config import ScanConfig
-pipelines.scan.COMMIT_S = 0.0  # every film at once: more moments to die at
+pipelines.batches.COMMIT_S = 0.0  # every film at once: more moments to die at
 pipelines.scan.scan(ScanConfig.model_validate_json(sys.argv[2]), Ledger(Path(sys.argv[1])))
 """
 

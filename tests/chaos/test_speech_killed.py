@@ -28,7 +28,7 @@ import pipelines.speech
 from curation.media import Limits
 from pipelines.ledger import Ledger
 from pipelines.speech_config import SpeechConfig
-pipelines.speech.COMMIT_S = 0.0  # every film at once: more moments to die at
+pipelines.batches.COMMIT_S = 0.0  # every film at once: more moments to die at
 pipelines.speech.speech(
     SpeechConfig(engine="embedded"), [sys.argv[2]], Limits(), Ledger(Path(sys.argv[1]))
 )

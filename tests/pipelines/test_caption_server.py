@@ -69,7 +69,7 @@ def test_every_clip_gets_its_own_caption_whatever_the_order(scene):
 
 
 ONCE = {  # what the first request of a clip meets -> the word that the pass counts it under
-    "another_clip": "mismatched| duplicate", "no_id": "malformed", "two_choices": "duplicate",
+    "another_clip": "mismatched|duplicate", "no_id": "malformed", "two_choices": "duplicate",
     "two_objects": "duplicate", "silent": "timeout", "cut": "connection", "drop": "connection",
     "busy": "http 429", "broken": "http 500", "no_chat": "malformed", "malformed": "malformed",
     "flood": "too long", "two_responses": None, "prose": None,

@@ -8,8 +8,8 @@ import pytest
 from curation.judges.config import JudgeConfig
 from curation.world.config import WorldConfig
 from curation.world.films import film_path, write_film
+from pipelines import batches, judge_actors
 from pipelines import judge as judging
-from pipelines import judge_actors
 from pipelines.judge import CLIPS_A_TASK, judge, tasks
 from pipelines.ledger import Ledger
 
@@ -91,7 +91,7 @@ def test_a_run_that_dies_loses_only_what_was_in_flight(ledger, local_ray, monkey
         commit(*given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(judging, "COMMIT_S", 0.0)
+    monkeypatch.setattr(batches, "COMMIT_S", 0.0)
     monkeypatch.setattr(judging, "CLIPS_A_TASK", 1)
     with monkeypatch.context() as patch:
         patch.setattr(judging, "commit", dies)
