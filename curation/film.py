@@ -10,9 +10,9 @@ from curation.film_config import FilmConfig
 from curation.look import look
 from curation.media import MediaReader, Probe
 from curation.overlay import MOST, overlay_scores
-from curation.picture import CROP, picture_scores, stuck_s
+from curation.picture import picture_scores, stuck_s
 from curation.records import Reason, RejectedError, clip_id
-from curation.scores import SCORES
+from curation.scores import SCORES, crop_of
 from curation.shots import Net, ShotFinder
 from curation.sight import Sight, Track
 from curation.sound import sound_scores
@@ -211,7 +211,7 @@ def with_look(
 def without_bars(picture: np.ndarray, scores: Row) -> np.ndarray:
     """The picture [H,W,…] inside the clip's bars."""
     height, width = picture.shape[:2]
-    top, bottom, left, right = (scores.get(name) or 0.0 for name in CROP)
+    top, bottom, left, right = crop_of(scores) or (0.0,) * 4
     rows = slice(round(top * height), height - round(bottom * height))
     columns = slice(round(left * width), width - round(right * width))
     inside = picture[rows, columns]

@@ -18,6 +18,7 @@ from pydantic import Field
 from curation.media_guard import Guard
 from curation.media_sniff import Source, open_source
 from curation.records import Reason, RejectedError
+from curation.scores import Crop
 from curation.settings import Settings
 
 CHILD = "curation.media_child"
@@ -134,16 +135,22 @@ class MediaReader:
         times: Sequence[float] | np.ndarray | None = None,
         start: float = 0.0,
         end: float | None = None,
+        crop: Crop | None = None,
     ) -> Frames:
         """Frames with start <= time < end, or those shown at `times`, in that order.
 
         `size` (height, width) scales to cover and cuts the centre; `short_side` keeps the shape of
-        the film. Raises RejectedError; ValueError for a request that no film could meet.
+        the film. With `crop` either speaks of what is left of the picture without these shares.
+        Raises RejectedError; ValueError for a request that no film could meet.
         """
         if short_side is not None and size is not None:
             raise ValueError("give short_side or size, not both")
         if min(1 if short_side is None else short_side, *(size or (1,))) < 1:
             raise ValueError(f"short_side={short_side} and size={size} must be positive")
+        if crop and not (size or short_side):
+            raise ValueError("a crop needs a size or short_side")
+        if crop and not all(0 <= share < 1 for share in crop):
+            raise ValueError(f"crop={crop} must be shares of 0 to 1")
         _check_span(start, end)
         asked = None if times is None else np.asarray(times, np.float64)
         if asked is not None and (asked.ndim != 1 or not np.isfinite(asked).all()):
@@ -154,6 +161,7 @@ class MediaReader:
             "do": "frames",
             "short_side": short_side,
             "size": size,
+            "crop": crop,
             "times": None if asked is None else asked.tolist(),
             "start": start,
             "end": end,

@@ -78,7 +78,7 @@ class Film:
         """Choose frames; answers their number and size."""
         if self.picture is None:
             raise RejectedError(Reason.NO_VIDEO)
-        shape = shape_for(self.picture, request["short_side"], request["size"])
+        shape = shape_for(self.picture, request["short_side"], request["size"], request["crop"])
         media_index.check_pixels(*shape.scaled, 1, self.limits)
         wanted = chosen(self.clock, request)
         self.fill = lambda out: self._fill_frames(wanted, shape, out)
@@ -133,7 +133,7 @@ class Film:
             self._few[1].read(unique, deliver)
             return
         if self._pictures is None or self._shape != shape:
-            self._shape = shape
+            self._shape, self._pictures = shape, None  # two open at once meet the memory limit
             self._pictures = DecordPictures.open(
                 self.descriptor, self.kind, self.picture, self.clock, shape
             ) or self._exact(shape)

@@ -6,6 +6,7 @@ rounds odd sizes. It is used when its own frame times agree with the packets' on
 left for PyAV at its first complaint. Both give the same bytes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,31 +37,68 @@ Deliver = Callable[[int, np.ndarray], None]  # position in the request, uint8 [H
 
 @dataclass(frozen=True)
 class Shape:
-    """Scale to `scaled`, then cut `out` from its centre. Both (height, width), upright."""
+    """Scale to `scaled` (height, width), then cut out `out` from `at` (top, left) on. Upright."""
 
     scaled: tuple[int, int]
     out: tuple[int, int]
+    at: tuple[int, int] = (0, 0)
 
     def crop(self, pixels: np.ndarray) -> np.ndarray:
-        """The centre of [..., H, W, 3]."""
-        top = (self.scaled[0] - self.out[0]) // 2
-        left = (self.scaled[1] - self.out[1]) // 2
+        """What is wanted of [..., H, W, 3]."""
+        top, left = self.at
         return pixels[..., top : top + self.out[0], left : left + self.out[1], :]
 
 
-def shape_for(picture: Picture, short_side: int | None, size: list[int] | None) -> Shape:
-    """What a request's size means for this film."""
+def shape_for(
+    picture: Picture,
+    short_side: int | None,
+    size: list[int] | None,
+    crop: list[float] | None = None,
+) -> Shape:
+    """What a request's size and crop mean for this film. Raises RejectedError(no_video)."""
+    if crop:
+        return shape_within(picture, crop, short_side, size)
     height, width = picture.height, picture.width
     if size is not None:
         h, w = size
         scale = max(h / height, w / width)
         scaled = max(h, round(height * scale)), max(w, round(width * scale))
-        return Shape(scaled, (h, w))
+        return Shape(scaled, (h, w), ((scaled[0] - h) // 2, (scaled[1] - w) // 2))
     if short_side is None:
         return Shape((height, width), (height, width))
     scale = short_side / min(height, width)
     out = max(1, round(height * scale)), max(1, round(width * scale))
     return Shape(out, out)
+
+
+def shape_within(
+    picture: Picture, crop: list[float], short_side: int | None, size: list[int] | None
+) -> Shape:
+    """The same of what `crop` leaves: shares of the height and width off top, bottom, left, right.
+
+    The whole picture is scaled, so that decord can do it, and the part cut out of it. Scaling mixes
+    half a pixel across the cut into what lies beside it: that half stays out too. Raises
+    RejectedError(no_video) when nothing is left.
+    """
+    whole, cuts = (picture.height, picture.width), (crop[:2], crop[2:])
+    inside = [n * (1 - sum(cut)) for n, cut in zip(whole, cuts, strict=True)]
+    if min(inside) < 1:
+        raise RejectedError(Reason.NO_VIDEO, "the bars leave nothing of the picture")
+    if size is None:
+        scale = (short_side or min(whole)) / min(inside)
+        size = [max(1, round(n * scale)) for n in inside]
+    # Two pixels more where something is cut: two halves, and rounding to whole ones at both ends.
+    room = [n + 2 * any(cut) for n, cut in zip(size, cuts, strict=True)]
+    scale = max(n / left for n, left in zip(room, inside, strict=True))
+    scaled, at = [], []
+    for n, (first, last), out in zip(whole, cuts, size, strict=True):
+        full = max(out, math.ceil(n * scale))
+        start = math.ceil(first * full + 0.5) if first else 0
+        stop = math.floor((1 - last) * full - 0.5) if last else full
+        assert stop - start >= out, f"{stop - start} pixels left of {full}, {out} wanted"
+        scaled.append(full)
+        at.append(start + (stop - start - out) // 2)
+    return Shape((scaled[0], scaled[1]), (size[0], size[1]), (at[0], at[1]))
 
 
 class DecordPictures:

@@ -4,6 +4,7 @@ import numpy as np
 
 from curation.colour import NAMES, main_colours
 from curation.likeness import clip_hash
+from curation.scores import CROP
 from curation.shots import runs
 from curation.sight import REPEAT, Track
 
@@ -12,7 +13,6 @@ LIT = 0.005  # share of pixels above black from which on a frame shows something
 PAIR = 0.05  # by how much two bars of a pair may differ
 REGULAR = 0.25  # of the usual step: what a step may differ from it
 ROUNDED_S = 0.0021  # containers round times to 1 ms, so steps by as much as 2
-CROP = ("bar_top", "bar_bottom", "bar_left", "bar_right")
 
 Scores = dict[str, float | str | None]
 Box = tuple[float, float, float, float]  # shares under bars: top, bottom, left, right

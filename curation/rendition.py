@@ -7,19 +7,25 @@ import numpy as np
 
 from curation.media import MediaReader
 from curation.records import Reason, RejectedError
+from curation.scores import Crop
 
 
 def picture(
-    reader: MediaReader, path: str, start_s: float, size: tuple[int, int, int], fps: float
+    reader: MediaReader,
+    path: str,
+    start_s: float,
+    size: tuple[int, int, int],
+    fps: float,
+    crop: Crop | None = None,
 ) -> np.ndarray:
     """Frames shown at the middle of each 1/fps from start_s on: uint8 [F,H,W,3], size = (F,H,W).
 
     The middle, because at the edge of a frame's time rounding decides which of two is shown.
-    Scaled to cover H x W, centre cut. Raises RejectedError.
+    What `crop` leaves of them is scaled to cover H x W, centre cut. Raises RejectedError.
     """
     frames, height, width = size
     times = start_s + (np.arange(frames) + 0.5) / fps
-    shown = reader.frames(path, size=(height, width), times=times).pixels
+    shown = reader.frames(path, size=(height, width), times=times, crop=crop).pixels
     if shown.shape != (*size, 3):
         detail = f"{shown.shape[0]} frames of {shown.shape[1:3]}, {frames} of {size[1:]} wanted"
         raise RejectedError(Reason.CORRUPT, detail)

@@ -1,6 +1,7 @@
 """Every score a scan writes: its unit and meaning. Null means "not available", never "fine"."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -130,3 +131,13 @@ FLOORS = {
 # Facts of a clip, from the clips and sources tables, that a policy rule may use like scores.
 FACTS = ("seconds", "fps", "width", "height", "drift_ms")
 TEXT_FACTS = ("split", "licence")
+
+CROP = ("bar_top", "bar_bottom", "bar_left", "bar_right")
+SHOWN = ("shown_width", "shown_height")  # facts too: pixels that are left when bars are cropped
+Crop = tuple[float, float, float, float]  # shares to cut off at top, bottom, left and right
+
+
+def crop_of(scores: dict[str, Any]) -> Crop | None:
+    """What to cut off a clip by its bars; None where there are none or nobody looked."""
+    top, bottom, left, right = (scores.get(name) or 0.0 for name in CROP)
+    return (top, bottom, left, right) if top or bottom or left or right else None

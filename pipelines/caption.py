@@ -27,6 +27,7 @@ from curation.captions.words import (
 from curation.media import Limits
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
+from curation.scores import CROP
 from curation.sources import opened
 from pipelines.caption_ask import answers
 from pipelines.caption_config import CaptionConfig, Origin
@@ -35,7 +36,7 @@ from pipelines.tally import Tally
 from pipelines.verdicts import scored_table
 
 THREADS = 16  # of reads that mostly wait
-READ = {*MEASURED, *EVIDENCE, "word_times"}  # scores that captions are made from
+READ = {*MEASURED, *EVIDENCE, *CROP, "word_times"}  # scores that captions are made from
 FILE = ("bytes", "mtime_ns")  # of a source: is it still the file that was scanned?
 
 

@@ -18,6 +18,7 @@ from curation.files import fingerprint
 from curation.media import Limits
 from curation.progress import Advance, progress, say
 from curation.records import Reason, RejectedError
+from curation.scores import crop_of
 from curation.sources import hash_source, local_copy
 from pipelines.ledger import Ledger, Row
 
@@ -36,7 +37,8 @@ def answers(config: LLMConfig, ledger: Ledger, clips: list[Row], limits: Limits)
     """
     name = f"scores/answers@{config.fingerprint()}"
     for clip in clips:
-        clip["asked"] = fingerprint(evidence(clip))
+        crop = crop_of(clip)  # decides what the model is shown, as evidence does what it is told
+        clip["asked"] = fingerprint([evidence(clip), crop] if crop else evidence(clip))
     known = finished(ledger, name)
     pending = [c for c in clips if known.get(c["clip_id"], {}).get("asked") != c["asked"]]
     if pending:

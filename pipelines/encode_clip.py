@@ -135,7 +135,8 @@ class ClipEncoder:
     @torch.inference_mode()
     def _video(self, path: str, row: Row, shape: Geometry) -> Tensor:
         size = (shape.frames, shape.height, shape.width)
-        shown = picture(self.reader, path, row["start_s"], size, shape.fps)
+        crop = row.get("crop")
+        shown = picture(self.reader, path, row["start_s"], size, shape.fps, crop)
         pixels = torch.from_numpy(shown).to(self.device).movedim(-1, 0)[None] / 127.5 - 1
         return half(self.video.encode(pixels)[0], "video", shape.video_shape)
 
@@ -181,8 +182,11 @@ def half(latent: Tensor, name: str, shape: tuple[int, ...] | None = None) -> Ten
 
 
 def sample_info(row: Row, base: Geometry, texts: dict[str, str]) -> dict[str, Any]:
-    """The json of a sample. Paths stay in the ledger: shards travel."""
-    return {
+    """The json of a sample. Paths stay in the ledger: shards travel.
+
+    It has a `crop` only where something was cut off.
+    """
+    info = {
         "clip_id": row["clip_id"],
         "source_id": row["source_id"],
         "start_s": row["start_s"],
@@ -195,3 +199,4 @@ def sample_info(row: Row, base: Geometry, texts: dict[str, str]) -> dict[str, An
         "captions": texts,
         "split": row["split"],
     }
+    return info | ({"crop": row["crop"]} if row.get("crop") else {})

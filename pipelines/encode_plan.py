@@ -12,6 +12,7 @@ from typing import Any
 
 from curation.files import fingerprint
 from curation.records import Reason, Status
+from curation.scores import CROP, crop_of
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
 from pipelines.contract import SCHEMA_VERSION
 from pipelines.encode_config import EncodeConfig, Rendition
@@ -80,10 +81,12 @@ class Plan:
 
 
 def kept_clips(ledger: Ledger, inputs: Inputs) -> list[Row]:
-    """Clips whose verdict is ok, with captions and the facts of their source, sorted by id."""
+    """Clips whose verdict is ok, with captions, crop and facts of their source, sorted by id."""
     verdicts = {r["clip_id"]: r["status"] for r in ledger.rows(f"verdicts/{inputs.verdicts}")}
     captions = {r["clip_id"]: r for r in ledger.rows(f"scores/caption@{inputs.caption}")}
     sources = {r["path"]: r for r in ledger.rows("sources") if r["fingerprint"] == inputs.scan}
+    bars = ledger.read(f"scores/scan@{inputs.scan}", CROP).to_pylist()
+    crops = {row["clip_id"]: crop for row in bars if (crop := crop_of(row))}
     kept = []
     for clip in ledger.clips(inputs.scan).to_pylist():
         if verdicts.get(clip["clip_id"]) != Status.OK:
@@ -94,6 +97,7 @@ def kept_clips(ledger: Ledger, inputs: Inputs) -> list[Row]:
             | {"has_audio": clip["has_audio"], "split": clip["split"]}
             | {"bytes": source.get("bytes"), "mtime_ns": source.get("mtime_ns")}
             | {"captions": {v: caption.get(v) for v in ("short", "long", "structured")}}
+            | {"crop": list(crops[clip["clip_id"]]) if clip["clip_id"] in crops else None}
         )
     return kept
 
@@ -123,8 +127,7 @@ def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[
         edges = [number * len(rows) // count for number in range(count + 1)]
         for start, end in pairwise(edges):  # shards of equal size: no worker waits for a large one
             mine = tuple(rows[start:end])
-            # The words too: a sidecar, a transcript or a model's answer may have changed since.
-            inside = [[c["clip_id"], [c["captions"].get(v) for v in config.text]] for c in mine]
+            inside = [_content(clip, config) for clip in mine]
             tasks.append(Task(f"{name}-{fingerprint([encode, inside])}", name, mine))
     names = [task.shard for task in tasks]
     whole = fingerprint([encode, inputs.verdicts, names, [f.clip_id for f in refused]])
@@ -156,6 +159,16 @@ def chunk(config: EncodeConfig, shapes: dict[str, Geometry], makers: Makers) -> 
     audio = next(iter(shapes.values())).audio_shape
     sample = 2 * (values + audio[0] * audio[1]) + 2048
     return max(1, min(config.shard_clips, int(config.shard_mib * 2**20 / sample)))
+
+
+def _content(clip: Row, config: EncodeConfig) -> list[Any]:
+    """What a sample depends on besides the settings, and may differ under one clip id.
+
+    A sidecar, a transcript or a model's answer may have changed since. A crop is named where there
+    is one, so that a set of clips without bars keeps the name it had before bars were cropped.
+    """
+    words = [clip["captions"].get(variant) for variant in config.text]
+    return [clip["clip_id"], words, *([clip["crop"]] if clip.get("crop") else [])]
 
 
 def _place(clip: Row) -> tuple[bytes, float, str]:

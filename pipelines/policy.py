@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from curation.judges.columns import COLUMNS
-from curation.scores import ALIKE, FACTS, SCORES, TEXT_FACTS
+from curation.scores import ALIKE, FACTS, SCORES, SHOWN, TEXT_FACTS
 from curation.settings import Settings
 from curation.spoken import SPOKEN
 
@@ -20,7 +20,7 @@ PHASE = r"^[a-z][a-z0-9_-]{0,31}$"
 ALL_SCORES = (
     SCORES | SPOKEN | ALIKE | {n: s for table in COLUMNS.values() for n, s in table.items()}
 )
-KNOWN = (*ALL_SCORES, *FACTS, *TEXT_FACTS)
+KNOWN = (*ALL_SCORES, *FACTS, *SHOWN, *TEXT_FACTS)
 
 
 def is_text(name: str) -> bool:
@@ -131,7 +131,9 @@ def default_rules() -> list[Rule]:
         Rule(score="clipped_share", max=0.02),
         Rule(score="black_share", max=0.2),
         Rule(score="frozen_share", max=0.85),
-        Rule(score="bars", max=0.05),
+        # Bars are cropped, not dropped, as long as half of the picture is left: 2.39:1 between the
+        # bars of 16:9 leaves 74 %, 4:3 in 16:9 leaves 75 %.
+        Rule(score="bars", max=0.5),
         Rule(score="brightness", min=0.03, max=0.97),
         Rule(score="contrast", min=0.01),
         Rule(score="drift_ms", min=-80, max=80),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curation.files import fingerprint
 from curation.progress import say
 from curation.records import Reason, Status
-from curation.scores import FLOORS
+from curation.scores import CROP, FLOORS, SHOWN
 from pipelines.balance import over_cap
 from pipelines.leaks import REPEATS, leaking
 from pipelines.ledger import SCHEMAS, Ledger, Row
@@ -74,6 +74,17 @@ def scored_table(
         for name in found.column_names:
             if name in ALL_SCORES and name not in clips.column_names:
                 clips = clips.append_column(name, found[name])
+    return with_shown(clips) if set(CROP) <= set(clips.column_names) else clips
+
+
+def with_shown(clips: pa.Table) -> pa.Table:
+    """Clips with the size of the picture without its bars, in pixels of the film."""
+    top, bottom, left, right = (clips[name] for name in CROP)
+    for name, side, first, last in zip(
+        SHOWN, ("width", "height"), (left, top), (right, bottom), strict=True
+    ):
+        share = pc.subtract(pc.subtract(1.0, first), last)
+        clips = clips.append_column(name, pc.multiply(share, clips[side]))
     return clips
 
 
@@ -83,6 +94,7 @@ def asked(policy: Policy) -> set[str]:
     names = {check.score for check in checks} | set(REPEATS)
     if policy.balance:
         names |= {*policy.balance.by, policy.balance.best}
+    names |= set(CROP) if names & set(SHOWN) else set()
     return names | {FLOORS[name] for name in names & set(FLOORS)}
 
 

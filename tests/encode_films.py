@@ -39,7 +39,7 @@ def write_films(folder: Path) -> Path:
     return folder
 
 
-def fill_ledger(root: DataRoot, films: Path) -> list[dict]:
+def fill_ledger(root: DataRoot, films: Path, spans=SPANS) -> list[dict]:
     """The ledger as scan, caption and decide leave it: three clips a film, the fourth filtered."""
     ledger = Ledger(root.ledger)
     rows, sources = [], []
@@ -49,9 +49,14 @@ def fill_ledger(root: DataRoot, films: Path) -> list[dict]:
         stat = path.stat()
         sources.append(
             {"source_id": source, "path": str(path), "bytes": stat.st_size}
-            | {"mtime_ns": stat.st_mtime_ns, "status": "ok", "clips": 3, "fingerprint": "scan"}
+            | {
+                "mtime_ns": stat.st_mtime_ns,
+                "status": "ok",
+                "clips": len(spans),
+                "fingerprint": "scan",
+            }
         )
-        for start, end in SPANS:
+        for start, end in spans:
             rows.append(
                 {"clip_id": f"{source}-{round(start * 1000)}-{round(end * 1000)}"}
                 | {"source_id": source, "path": str(path), "start_s": start, "end_s": end}

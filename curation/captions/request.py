@@ -20,6 +20,7 @@ from curation.captions.description import Description
 from curation.files import fingerprint
 from curation.media import MediaReader
 from curation.records import Reason, RejectedError, clean
+from curation.scores import crop_of
 
 PROMPT = Path(__file__).with_name("prompt.md")
 SOUND_RATE = 16_000  # what speech and audio encoders of the models listen at
@@ -63,12 +64,15 @@ class Request:
 def look(
     reader: MediaReader, path: str, clip: Row, frames: int, short_side: int, *, hear: bool = True
 ) -> Seen:
-    """Frames from the middles of equal parts of the clip, and its sound. Raises RejectedError."""
+    """Frames without bars from the middles of equal parts of the clip, and its sound.
+
+    Raises RejectedError.
+    """
     import cv2  # noqa: PLC0415 - a recipe loads without it
 
     start, end = clip["start_s"], clip["end_s"]
     times = start + (np.arange(frames) + 0.5) * (end - start) / frames
-    shown = reader.frames(path, short_side=short_side, times=times)
+    shown = reader.frames(path, short_side=short_side, times=times, crop=crop_of(clip))
     pictures = []
     for pixels in shown.pixels:
         done, data = cv2.imencode(

@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from curation import media_index as index
 from curation.media import Limits, MediaReader
-from curation.media_picture import AvPictures, DecordPictures, Shape
+from curation.media_picture import AvPictures, DecordPictures, Shape, shape_for
 from curation.records import Reason, RejectedError
 from tests import media_zoo as zoo
 
@@ -150,6 +151,26 @@ def test_sizes(reader, folder):
     assert reader.frames(path, size=(180, 100), times=[0, 2, 1]).pixels.shape == (3, 180, 100, 3)
 
 
+@pytest.mark.parametrize("size", [(45, 80), (64, 64), (180, 100)])
+def test_a_crop_leaves_no_pixel_of_what_is_cut_off(size):
+    """Fails when a bar's edge mixes into the picture, or the part cut out is not inside the box."""
+    film = SimpleNamespace(height=90, width=160)
+    for crop in ([0.1, 0.14, 0, 0], [0, 0, 0.21, 0.2], [0.3, 0, 0, 0.01], [0.4, 0.4, 0.4, 0.4]):
+        shape = shape_for(film, None, size, crop)
+        assert shape.out == size
+        for n, at, out, first, last in zip(
+            shape.scaled, shape.at, size, crop[::2], crop[1::2], strict=True
+        ):
+            assert at >= first * n + (0.5 if first else 0)
+            assert at + out <= (1 - last) * n - (0.5 if last else 0)
+        scale = [a / b for a, b in zip(shape.scaled, (90, 160), strict=True)]
+        assert abs(scale[0] / scale[1] - 1) < 0.02, "the picture is stretched"
+    assert shape_for(film, 40, None, [0.25, 0.25, 0, 0]).out == (40, 142)
+    with pytest.raises(RejectedError) as nothing:
+        shape_for(film, None, size, [0.5, 0.5, 0, 0])
+    assert nothing.value.reason == Reason.NO_VIDEO
+
+
 def test_streams_that_are_not_there(reader, folder):
     """Fails when a film without sound or picture is an error of the system or a silent success."""
     silent = zoo.make(zoo.PICTURES[0], folder)
@@ -173,8 +194,10 @@ def test_wrong_requests_are_value_errors(reader, folder):
         {"short_side": 0},
         {"times": [float("nan")]},
         {"times": [-1]},
+        {"crop": (0.1, 0.1, 0, 0)},
+        {"size": (9, 9), "crop": (1.0, 0, 0, 0)},
     ):
-        with pytest.raises(ValueError, match=r"start|end|short_side|times"):
+        with pytest.raises(ValueError, match=r"start|end|short_side|times|crop"):
             reader.frames(path, **wrong)
     with pytest.raises(ValueError, match="rate"):
         reader.sound(path, rate=0)

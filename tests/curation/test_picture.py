@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from curation.picture import CROP, picture_scores, stuck_s
+from curation.picture import picture_scores, stuck_s
+from curation.scores import CROP
 from curation.sight import Sight
 
 H, W = 96, 144

@@ -8,12 +8,19 @@ import pytest
 import safetensors.torch
 import torch
 
+from curation.film import measure_film
+from curation.film_config import FilmConfig
 from curation.media import MediaReader
+from curation.media_write import write_clip
 from curation.rendition import picture, sound
+from curation.world.config import Defects, WorldConfig
+from curation.world.film import make_film
 from model.geometry import Geometry
+from model.vae import load_video_vae
 from pipelines.contract import find_set, read_constants, read_contract
 from pipelines.encode import encode
 from pipelines.encode_clip import ClipEncoder
+from pipelines.encode_config import EncodeConfig, Rendition
 from pipelines.encode_plan import Task
 from pipelines.ledger import Ledger
 from pipelines.storage import DataRoot
@@ -190,6 +197,43 @@ def test_a_sample_is_a_function_of_its_clip(films, config, tmp_path):
     assert "path" not in info
     tensors = safetensors.torch.load(data[last["offset"] : last["offset"] + last["size"]])
     assert all(torch.equal(tensors[name], t) for name, t in again.tensors.items())
+
+
+def test_a_letterboxed_film_is_encoded_without_its_bars(tmp_path):
+    """Black rows in latents, or latents of another part of the picture than the film without bars
+    would give. From film to decoded latent, with the embedded autoencoder."""
+    world = WorldConfig(height=128, width=192, seconds=(2.5, 2.5), backgrounds=("stripes",), seed=4,
+                        defects=Defects(letterbox=1.0))  # fmt: skip
+    film = make_film(world, 0)
+    (planted,) = film.truth["defects"]
+    top, bottom = planted["top"], 128 - planted["bottom"]
+    shown = {}
+    for name, pixels in (("barred", film.pixels), ("by_hand", film.pixels[:, top:bottom])):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_clip(folder / "0.mp4", pixels, film.fps, film.samples, film.rate, crf=4)
+        root = DataRoot(folder / "data")
+        fill_ledger(root, folder, spans=((0.0, 2.125),))
+        with MediaReader() as reader:
+            config = FilmConfig(shots="stride")
+            measured = measure_film(
+                reader, str(folder / "0.mp4"), "s", config, lambda *_: [(0.0, 17)], 8, None
+            )
+        ledger = Ledger(root.ledger)
+        (clip,) = ledger.rows("clips")
+        ledger.append("scores/scan@scan", [measured.scores[0] | {"clip_id": clip["clip_id"]}])
+        size = Rendition(height=64, width=128, fps=8, frames=17)
+        encode(root, EncodeConfig(renditions=(size,), text=("short",)), INPUTS)
+        assert verify(find_set(root)) == []
+        sample = Reader(find_set(root)).sample(0)
+        assert ("crop" in sample.info) == (name == "barred")
+        with torch.inference_mode():
+            decoded = load_video_vae("embedded").decode(sample.video[None].float())[0]
+        shown[name] = ((decoded + 1) * 127.5).clamp(0, 255).numpy()
+    error = float(np.mean((shown["barred"] - shown["by_hand"]) ** 2))
+    assert 10 * np.log10(255**2 / error) > 24
+    darkest = {name: rows.max(axis=0).min(axis=(0, 2)).min() for name, rows in shown.items()}
+    assert darkest["barred"] > darkest["by_hand"] - 8 > 20, "a row of bar is left"
 
 
 def test_rendition_keeps_the_clock(films):

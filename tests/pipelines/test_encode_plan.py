@@ -51,6 +51,21 @@ def test_changed_words_make_another_shard():
     assert make_plan(EncodeConfig(text=("short",)), MAKERS, INPUTS, clips).name == other.name
 
 
+def test_a_crop_makes_another_shard_and_none_keeps_the_name():
+    """Latents with black bars found under the name of cropped ones, or all sets encoded anew."""
+    clips = [clip(n) for n in range(4)]
+    plan = make_plan(EncodeConfig(), MAKERS, INPUTS, clips)
+    none = [row | {"crop": None} for row in clips]
+    assert [t.shard for t in make_plan(EncodeConfig(), MAKERS, INPUTS, none).tasks] == [
+        t.shard for t in plan.tasks
+    ]
+    clips[2] |= {"crop": [0.1, 0.1, 0.0, 0.0]}
+    cropped = make_plan(EncodeConfig(), MAKERS, INPUTS, clips)
+    clips[2] |= {"crop": [0.1, 0.2, 0.0, 0.0]}
+    other = make_plan(EncodeConfig(), MAKERS, INPUTS, clips)
+    assert len({p.tasks[0].shard for p in (plan, cropped, other)}) == 3
+
+
 @pytest.mark.parametrize("change", ["vae", "text", "rendition", "scan", "caption"])
 def test_names_follow_what_made_them(change):
     """Catches latents of other settings found under an old name."""
@@ -144,7 +159,10 @@ def test_only_kept_clips(tmp_path):
     pairs = list(zip(ids, status, strict=True))
     ledger.append("verdicts/verdicts", [{"clip_id": i, "status": s} for i, s in pairs])
     ledger.append("scores/caption@caption", [{"clip_id": i, "short": f"of {i}"} for i in ids])
+    bars = [{"clip_id": ids[0], "bar_top": 0.1}, {"clip_id": ids[2], "bar_top": 0.0}]
+    ledger.append("scores/scan@scan", bars)
     kept = kept_clips(ledger, INPUTS)
+    assert [row["crop"] for row in kept] == [[0.1, 0.0, 0.0, 0.0], None]
     assert [row["clip_id"] for row in kept] == [ids[0], ids[2]]
     assert kept[1]["captions"] == {"short": f"of {ids[2]}", "long": None, "structured": None}
     assert (kept[0]["bytes"], kept[0]["mtime_ns"]) == (7, 8)

@@ -73,6 +73,19 @@ def test_a_new_caption_is_not_answered_with_the_old_sample(root, config):
     assert [key for key in after if after[key] != before[key]] == [clip]
 
 
+def test_a_crop_is_not_answered_with_the_sample_that_has_bars(root, config):
+    """Reuse of what was encoded before bars were cropped."""
+    ledger = Ledger(root.ledger)
+    clip = ledger.rows("verdicts/stricter")[0]["clip_id"]
+    ledger.append("scores/scan@scan", [{"clip_id": clip, "bar_left": 0.25, "bar_right": 0.2}])
+    before = samples(find_set(root))
+    encode(root, config, STRICTER)
+    after = samples(find_set(root))
+    assert b'"crop"' in after[clip]
+    assert [key for key in after if after[key] != before[key]] == [clip]
+    assert verify(find_set(root)) == []
+
+
 def test_a_damaged_earlier_sample_is_made_anew(root, config):
     """Bit rot that spreads from set to set."""
     folder = find_set(root)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from curation.scores import CROP
 from pipelines.ledger import SCHEMAS, Ledger, to_table
 from pipelines.policy import Balance, Check, Policy, Rule
 from pipelines.verdicts import asked, decide, judge, scored_table
@@ -79,6 +80,25 @@ def test_groups_follow_kleene():
     ]  # fmt: skip
     detail = judge(Policy(rules=[either]), table(motion=motion, bars=bars)).verdicts["detail"]
     assert detail[4].as_py() == "motion 0.5 > 0.1; bars is not available"
+
+
+def test_bars_count_against_the_size_of_a_picture(tmp_path):
+    """A 720p film between bars that passes for 720 rows of picture, or unknown bars for none."""
+    ledger = Ledger(tmp_path)
+    size = {"start_s": 0.0, "end_s": 2.0, "width": 1280, "height": 720, "fingerprint": FP}
+    ledger.replace("clips", [{"clip_id": i} | size for i in "abc"])
+    none = dict.fromkeys(CROP, 0.0)
+    wide = none | {"bar_top": 0.125, "bar_bottom": 0.125}
+    ledger.replace(f"scores/scan@{FP}", [{"clip_id": "a", **none}, {"clip_id": "b", **wide},
+                                         {"clip_id": "c"}])  # fmt: skip
+    for rule, kept in (
+        (Rule(score="shown_height", min=720), ["ok", "filtered", "filtered"]),
+        (Rule(score="shown_height", min=540), ["ok", "ok", "filtered"]),
+        (Rule(score="shown_width", min=1280), ["ok", "ok", "filtered"]),
+    ):
+        policy = Policy(rules=[rule])
+        clips = scored_table(ledger, FP, names=asked(policy))
+        assert judge(policy, clips).verdicts["status"].to_pylist() == kept
 
 
 def test_a_limit_finer_than_the_measure_is_refused():
