@@ -53,6 +53,26 @@ def parse_words(text: str | None) -> list[Word]:
     return [Word(*values) for values in json.loads(text)] if text else []
 
 
+def believed(clip: dict[str, Any]) -> str | None:
+    """The transcript of a clip's row without the words that a gate flagged: what may be quoted.
+
+    None where nobody listened, and where no word is left: what was flagged says nothing about what
+    was spoken, nor that nothing was. Flagged words that cannot be told apart take all others along.
+    """
+    text: str | None = clip.get("transcript")
+    if not clip.get("hallucination"):
+        return text
+    return " ".join(str(word.text) for word in believed_words(clip)) or None
+
+
+def believed_words(clip: dict[str, Any]) -> list[Word]:
+    """Words of a clip's row that no gate flagged; none where its `word_times` cannot be read."""
+    try:
+        return [word for word in parse_words(clip.get("word_times")) if not word.flagged]
+    except (ValueError, TypeError, RecursionError):
+        return []
+
+
 def spoken_scores(transcript: Transcript, start: float, end: float) -> dict[str, Any]:
     """The columns of SPOKEN for the clip [start, end) of a film. What is not available is null."""
     transcript = around(transcript, start, end)

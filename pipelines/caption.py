@@ -36,7 +36,13 @@ from pipelines.tally import Tally
 from pipelines.verdicts import scored_table
 
 THREADS = 16  # of reads that mostly wait
-READ = {*MEASURED, *EVIDENCE, *CROP, "word_times"}  # scores that captions are made from
+READ = {
+    *MEASURED,
+    *EVIDENCE,
+    *CROP,
+    "word_times",
+    "hallucination",
+}  # scores that captions are made from
 FILE = ("bytes", "mtime_ns")  # of a source: is it still the file that was scanned?
 
 

@@ -8,7 +8,7 @@ from curation.captions.config import LLMConfig
 from curation.files import fingerprint
 from curation.settings import Settings
 
-VERSION = 1  # raised when the same settings and evidence give other words
+VERSION = 2  # raised when the same settings and evidence give other words
 
 Origin = Literal["sidecar", "manifest", "llm", "evidence"]
 

@@ -21,6 +21,7 @@ from curation.files import fingerprint
 from curation.media import MediaReader
 from curation.records import Reason, RejectedError, clean
 from curation.scores import crop_of
+from curation.spoken import believed
 
 PROMPT = Path(__file__).with_name("prompt.md")
 SOUND_RATE = 16_000  # what speech and audio encoders of the models listen at
@@ -107,11 +108,12 @@ def wav(samples: np.ndarray) -> bytes:
 def evidence(clip: Row) -> Row:
     """What other passes read and heard in the clip, cleaned and capped; null keys stay out.
 
-    An empty transcript stays: it says that somebody listened and heard no speech.
+    An empty transcript stays: it says that somebody listened and heard no speech. Words that a gate
+    flagged are left out of it: the model is told to copy them.
     """
     found: Row = {}
     for key, name in EVIDENCE.items():
-        value = clip.get(key)
+        value = believed(clip) if key == "transcript" else clip.get(key)
         if isinstance(value, str) and (value.strip() or key == "transcript"):
             found[name] = clean(value, EVIDENCE_CHARS)
     return found

@@ -1,10 +1,10 @@
 """A model's description and what other passes heard and read become one, with a source a field.
 
 What is spoken comes from the transcript where there is one: a model may add who speaks and how, but
-no words. Text on screen comes from the OCR where it read any.
+no words. Words that a gate flagged are no transcript. Text on screen comes from the OCR where it
+read any.
 """
 
-import json
 from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Any
@@ -19,6 +19,7 @@ from curation.captions.description import (
     spoken,
 )
 from curation.captions.words import Captions, from_evidence
+from curation.spoken import believed, believed_words
 
 ALIKE = 0.5  # share of words that a model's line and a transcript's must share to be the same line
 OCR_PARTS = " | "  # how the judge of text parts its lines
@@ -34,7 +35,7 @@ def weave(told: Description, clip: Row, teller: str) -> tuple[Description, dict[
     """
     sources = {name: teller for name, value in told.model_dump().items() if value}
     update: dict[str, Any] = {}
-    if clip.get("transcript") is None:
+    if believed(clip) is None:
         if told.speech:
             sources["speech"] = f"{teller} (unverified)"
     else:
@@ -60,16 +61,10 @@ def told_by_evidence(clip: Row) -> tuple[Captions, dict[str, str]]:
 
 def transcript_lines(clip: Row) -> list[str]:
     """Spoken lines of a clip, a line a turn where the words say who spoke; [] when nobody did."""
-    whole = quote(clip.get("transcript"))
-    try:
-        words = json.loads(clip.get("word_times") or "[]")
-        turns = [
-            " ".join(str(word[0]) for word in turn)
-            for _, turn in groupby(words, key=lambda word: word[4])
-        ]
-    except (ValueError, TypeError, IndexError, KeyError, RecursionError):
-        turns = []
-    lines = [line for line in map(quote, turns) if line]
+    whole = quote(believed(clip))
+    turns = groupby(believed_words(clip), key=lambda word: word.speaker)
+    lines = [quote(" ".join(str(word.text) for word in turn)) for _, turn in turns]
+    lines = [line for line in lines if line]
     if " ".join(lines) != whole or len(lines) > MOST_ITEMS:
         lines = [whole] if whole else []
     return lines

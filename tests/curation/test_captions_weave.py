@@ -2,7 +2,10 @@
 
 import json
 
-from curation.captions.description import Description
+import pytest
+
+from curation.captions.description import Description, render
+from curation.captions.request import evidence
 from curation.captions.weave import told_by_evidence, weave
 from curation.captions.words import MEASURED, from_evidence
 from tests.curation.test_captions_description import FULL
@@ -32,6 +35,45 @@ def test_speech_without_a_transcript_is_marked():
     """A model's hearing that passes for a measured transcript."""
     found, sources = weave(TOLD, {"transcript": None}, "m")
     assert (found.speech, sources["speech"]) == (TOLD.speech, "m (unverified)")
+
+
+FLAGGED = {
+    "transcript": "Hello there. Thanks for watching!",
+    "hallucination": 0.6,
+    "word_times": json.dumps(
+        [["Hello", 0, 1, 1, None, False], ["there.", 1, 2, 1, None, False]]
+        + [[word, 5, 6, None, None, True] for word in ("Thanks", "for", "watching!")]
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("clip", "said"),
+    [
+        (FLAGGED, "Hello there."),
+        # All words flagged, or no telling which: nothing is known of what is spoken.
+        (FLAGGED | {"word_times": json.dumps(json.loads(FLAGGED["word_times"])[2:])}, None),
+        (FLAGGED | {"word_times": None}, None),
+        (FLAGGED | {"word_times": "[["}, None),
+        (FLAGGED | {"hallucination": 0.0}, FLAGGED["transcript"]),
+        (FLAGGED | {"hallucination": None}, FLAGGED["transcript"]),
+    ],
+)
+def test_words_that_a_gate_flagged_are_no_speech(clip, said):
+    """Subtitle credits that a recogniser wrote over music, trained on as dialogue."""
+    assert evidence(clip).get("transcript") == said
+    plain, plain_sources = told_by_evidence(clip)
+    found, sources = weave(TOLD, clip, "m")
+    if said is None:
+        assert "dialogue></dialogue" in plain.structured
+        assert "speech" not in plain_sources
+        assert (found.speech, sources["speech"]) == (TOLD.speech, "m (unverified)")
+    else:
+        assert f'<dialogue>A voice says: "{said}"' in plain.structured
+        assert [line.words for line in found.speech] == [said]
+    if said != clip["transcript"]:
+        for text in (*vars(plain).values(), *vars(render(found, "llm")).values()):
+            assert "watching" not in text
 
 
 def test_turns_become_lines():

@@ -58,6 +58,23 @@ def test_no_words_is_a_failure_when_evidence_is_not_wanted(tmp_path):
     assert (tally.status["failed"], tally.rejected) == (2, 1.0)
 
 
+def test_flagged_words_reach_no_caption(tmp_path):
+    """A flag that the pass does not read, so that invented words are quoted all the same."""
+    ledger = ledger_of(tmp_path, {"a.mp4": None})
+    words = [["Hello.", 0, 1, 1, None, False], ["Subscribe!", 1, 2, None, None, True]]
+    said = {
+        "transcript": "Hello. Subscribe!",
+        "hallucination": 0.5,
+        "word_times": json.dumps(words),
+    }
+    ledger.append("scores/speech@x", [{"clip_id": "a.mp4-0", **said}])
+    caption(CaptionConfig(), ledger, FP, ("scores/speech@x",))
+    row, other = ledger.rows(f"scores/caption@{CaptionConfig().fingerprint()}")
+    assert '<dialogue>A voice says: "Hello."</dialogue>' in row["structured"]
+    assert "Subscribe" not in json.dumps(row)
+    assert "<dialogue></dialogue>" in other["structured"]
+
+
 def test_sidecar_names():
     """The sidecar of `a.b.mp4`, and of a film whose folder has a dot."""
     assert sidecar_path("/x.y/a.b.mp4") == "/x.y/a.b.captions.json"
