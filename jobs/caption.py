@@ -1,31 +1,38 @@
-"""Write captions for every clip: short, long and structured.
+"""Write captions of the clips that the policy keeps: short, long and structured.
 
 They come from a sidecar (`<stem>.captions.json` beside the film), from the manifest's caption
 column, from a multimodal model (`llm` in caption.prefer: an OpenAI-compatible server, or a model's
 folder), or are composed from what the scan measured, and say which. Writes
 scores/caption@<fingerprint>; a model's answers stay in scores/answers@<fingerprint> and nothing is
-asked twice. docs/captions.md tells how to point it at a model.
+asked twice. Run it after `reelmill decide`: clips that neither the policy nor a phase of it keeps
+are not described, and a model is not asked about them. docs/captions.md tells how to point it at one.
 """
 
 from curation.captions.server import ServerError
 from curation.progress import say
+from curation.records import Status
 from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
 from jobs.config import Recipe, RecipeError
 from pipelines.caption import caption
 from pipelines.ledger import Ledger
+from pipelines.verdicts import verdict_fingerprint
 
-SECTIONS = ("caption",)
+SECTIONS = ("caption", "policy")
 
 
 def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb has this shape
-    """Caption all clips of the recipe's scan."""
+    """Caption the kept clips of the recipe's scan."""
     ledger, scan = Ledger(recipe.data.ledger), recipe.scan.fingerprint()
     # Judges read text and name sounds, whether or not the policy asks for them.
     tables = tuple(dict.fromkeys([*recipe.score_tables, *recipe.judge.tables().values()]))
     if "llm" in recipe.caption.prefer and (wanting := recipe.caption.llm.wanting()):
         raise RecipeError(wanting)
+    verdicts = [
+        f"verdicts/{verdict_fingerprint(recipe.policy.phase(phase), scan, recipe.score_tables)}"
+        for phase in ("", *recipe.policy.phases)
+    ]
     try:
-        tally = caption(recipe.caption, ledger, scan, tables, recipe.scan.limits)
+        tally = caption(recipe.caption, ledger, scan, tables, recipe.scan.limits, verdicts)
     except ServerError as error:
         say(f"caption: {error}; answers so far are kept, run it again to go on")
         return FAILED
@@ -35,8 +42,17 @@ def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb h
     if not tally.total:
         say("caption: there are no scored clips; run `reelmill scan` with this recipe first")
         return WRONG_REQUEST
-    if tally.rejected > recipe.max_rejected:
-        say(f"caption: {tally.rejected:.0%} of the clips have no caption; see caption.prefer")
+    if undecided := tally.status[Status.SKIPPED]:
+        say(
+            f"caption: {undecided} clips have no verdict; "
+            "run `reelmill decide` with this recipe first"
+        )
+        if undecided == tally.total:
+            return WRONG_REQUEST
+    kept = tally.status[Status.OK] + tally.status[Status.FAILED]
+    if tally.status[Status.FAILED] > recipe.max_rejected * kept:
+        share = tally.status[Status.FAILED] / kept
+        say(f"caption: {share:.0%} of the kept clips have no caption; see caption.prefer")
         return TOO_MANY_REJECTED
     return DONE
 

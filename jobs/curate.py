@@ -1,4 +1,4 @@
-"""Films to shards in one go: speech, scan, judge, caption, decide, encode.
+"""Films to shards in one go: speech, scan, judge, decide, caption, encode.
 
 Each step does only what is missing, so running it again after a stop goes on where it was. Too many
 refused films do not stop the chain; the exit code tells of them at the end.
@@ -10,7 +10,7 @@ from jobs import caption, decide, encode, judge, scan, speech
 from jobs.cli import DONE, TOO_MANY_REJECTED, main_verb
 from jobs.config import Recipe
 
-SECTIONS = ("speech", "scan", "judge", "caption", "policy", "encode")
+SECTIONS = ("speech", "scan", "judge", "policy", "caption", "encode")
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
@@ -21,8 +21,8 @@ def run(recipe: Recipe, words: list[str]) -> int:
         *([(speech, words)] if recipe.speech.table() else []),
         (scan, words),
         (judge, []),
-        (caption, []),
         (decide, []),
+        (caption, []),
         (encode, []),
     )
     for step, given in steps:
@@ -31,7 +31,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
             return result
         code = max(code, result)
         if step is decide and result != DONE:
-            return result  # nothing was kept: there is nothing to encode
+            return result  # nothing was kept: there is nothing to caption and encode
     return code
 
 

@@ -23,7 +23,7 @@ from jobs.samples import fetch
 from pipelines.contract import find_set
 from pipelines.ledger import Ledger
 
-SECTIONS = ("world", "speech", "scan", "judge", "caption", "policy", "encode", "train", "generate")
+SECTIONS = ("world", "speech", "scan", "judge", "policy", "caption", "encode", "train", "generate")
 ROOT = Path(__file__).parent.parent
 SAMPLES = Path("films/samples")
 # Seconds of each stage on 2 cores: only the first guess of what is left, scaled by what was taken.
@@ -32,8 +32,8 @@ STAGES = {
     "speech": 60.0,
     "scan": 65.0,
     "judge": 240.0,
-    "caption": 1.0,
     "decide": 1.0,
+    "caption": 1.0,
     "encode": 40.0,
     "verify": 1.0,
     "train": 470.0,

@@ -1,4 +1,4 @@
-"""The caption pass: three variants for every clip of a scan, with status and provenance.
+"""The caption pass: three variants for every kept clip, with status and provenance.
 
 Sidecars, manifests and evidence are a few kilobytes a film and are read on threads here. A model's
 answers are dear: caption_ask.py keeps them in a ledger table of their own, so that words can be
@@ -61,21 +61,26 @@ def caption(
     scan_fingerprint: str,
     tables: Sequence[str] = (),
     limits: Limits | None = None,
+    verdicts: Sequence[str] | None = None,
 ) -> Tally:
-    """Write `scores/caption@<fingerprint>` for every clip of the scan.
+    """Write `scores/caption@<fingerprint>` for the clips that one of `verdicts` keeps.
 
-    `tables` are score tables with transcripts, text and sound classes. Everything is composed anew,
-    and written only where it differs: a sidecar may have changed. Raises ServerError when a model
-    is wanted and cannot be asked.
+    `tables` are score tables with transcripts, text and sound classes, `verdicts` those of a policy
+    and its phases; with None all clips of the scan are captioned. Everything is composed anew, and
+    written only where it differs: a sidecar may have changed. What is not captioned now keeps the
+    words that it has. Raises ServerError when a model is wanted and cannot be asked.
     """
     clips = scored_table(ledger, scan_fingerprint, tables, READ).to_pylist()
     clips.sort(key=itemgetter("path", "start_s"))
     mine = (row for row in ledger.rows("sources") if row["fingerprint"] == scan_fingerprint)
     sources = {row["path"]: row for row in mine}
-    clips = [c | {key: sources.get(c["path"], {}).get(key) for key in FILE} for c in clips]
-    words = {c["path"]: sources.get(c["path"], {}).get("caption") for c in clips}
-    films = read_films(config, words)
     tally = Tally("caption", "clips", len(clips))
+    if verdicts is not None:
+        clips = kept(clips, ledger, verdicts, tally)
+    clips = [c | {key: sources.get(c["path"], {}).get(key) for key in FILE} for c in clips]
+    films = read_films(
+        config, {c["path"]: sources.get(c["path"], {}).get("caption") for c in clips}
+    )
     told: dict[str, Row] = {}
     if "llm" in config.prefer:
         earlier = config.prefer[: config.prefer.index("llm")]
@@ -101,6 +106,24 @@ def caption(
     origins = [row["provenance"] for row in captions]
     tally.close(", ".join(f"{origins.count(o)} {o}" for o in config.prefer) + f"; {name}")
     return tally
+
+
+def kept(clips: list[Row], ledger: Ledger, verdicts: Sequence[str], tally: Tally) -> list[Row]:
+    """The clips that any of the verdict tables keeps; the others are counted in `tally`.
+
+    A clip without a verdict (its film was scanned after the last `decide`) is skipped.
+    """
+    found: dict[str, bool] = {}  # clip_id -> whether some table keeps it
+    for table in verdicts:
+        rows = ledger.read(table, ("status",))
+        for clip, status in zip(*(rows[n].to_pylist() for n in ("clip_id", "status")), strict=True):
+            found[clip] = found.get(clip, False) or status == Status.OK
+    for clip in clips:
+        if (keep := found.get(clip["clip_id"])) is None:
+            tally.add(Status.SKIPPED, "no verdict")
+        elif not keep:
+            tally.add(Status.FILTERED, Reason.POLICY)
+    return [clip for clip in clips if found.get(clip["clip_id"])]
 
 
 def read_films(config: CaptionConfig, words: dict[str, str | None]) -> dict[str, Film]:

@@ -33,8 +33,8 @@ def test_every_stage_is_a_verb_in_the_order_of_the_route(stages, recipe):
     route = [
         "world",
         "scan",
-        "caption",
         "decide",
+        "caption",
         "encode",
         "verify",
         "train",

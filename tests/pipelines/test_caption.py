@@ -75,6 +75,26 @@ def test_flagged_words_reach_no_caption(tmp_path):
     assert "<dialogue></dialogue>" in other["structured"]
 
 
+def test_only_kept_clips_are_captioned_and_all_are_counted(tmp_path):
+    """Words for what a policy dropped, clips that no count has, or words lost to another policy."""
+    ledger = ledger_of(tmp_path, {"a.mp4": "x", "b.mp4": "y", "c.mp4": "z"})
+    config = CaptionConfig()
+    table = f"scores/caption@{config.fingerprint()}"
+    ok, no = {"status": "ok"}, {"status": "filtered", "reason": "policy:motion"}
+    ledger.append("verdicts/all", [{"clip_id": "a.mp4-0", **ok}, {"clip_id": "a.mp4-1", **no},
+                                   {"clip_id": "b.mp4-0", **no}])  # fmt: skip
+    ledger.append("verdicts/high", [{"clip_id": "a.mp4-0", **no}, {"clip_id": "a.mp4-1", **ok},
+                                    {"clip_id": "b.mp4-0", **no}])  # fmt: skip
+    tally = caption(config, ledger, FP, verdicts=("verdicts/all", "verdicts/high"))
+    assert tally.total == 6
+    assert tally.status == {"ok": 2, "filtered": 1, "skipped": 3}
+    assert tally.reasons == {"policy": 1, "no verdict": 3}
+    assert [row["clip_id"] for row in ledger.rows(table)] == ["a.mp4-0", "a.mp4-1"]
+    ledger.append("verdicts/other", [{"clip_id": "c.mp4-0", **ok}])
+    caption(config, ledger, FP, verdicts=("verdicts/other",))
+    assert len(ledger.rows(table)) == 3, "the first policy's set lost its words"
+
+
 def test_sidecar_names():
     """The sidecar of `a.b.mp4`, and of a film whose folder has a dot."""
     assert sidecar_path("/x.y/a.b.mp4") == "/x.y/a.b.captions.json"
