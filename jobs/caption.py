@@ -5,7 +5,8 @@ column, from a multimodal model (`llm` in caption.prefer: an OpenAI-compatible s
 folder), or are composed from what the scan measured, and say which. Writes
 scores/caption@<fingerprint>; a model's answers stay in scores/answers@<fingerprint> and nothing is
 asked twice. Run it after `reelmill decide`: clips that neither the policy nor a phase of it keeps
-are not described, and a model is not asked about them. docs/captions.md tells how to point it at one.
+are not described, and a model is not asked about them. docs/captions.md tells how to point it at
+one.
 """
 
 from curation.captions.server import ServerError
