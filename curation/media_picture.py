@@ -7,8 +7,11 @@ left for PyAV at its first complaint. Both give the same bytes.
 """
 
 import math
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import av
@@ -31,6 +34,7 @@ MATCH_S = 2e-3  # decord keeps times as float32: 1 ms at 4 hours
 BAD_SHARE = 0.05  # of the frames read: what loose containers may leave out
 LOOSE = {"avi", "mpeg", "mpegts", "flv", "ogg"}
 SKIP_AHEAD = 48  # decoding this many unwanted frames costs about as much as a seek
+REST_S = 0.01  # how long a decoder may go on after its last frame was delivered
 
 Deliver = Callable[[int, np.ndarray], None]  # position in the request, uint8 [H,W,3]
 
@@ -153,9 +157,34 @@ class DecordPictures:
                     return False
                 for offset, frame in enumerate(self._shape.crop(frames)):
                     deliver(first + offset, frame)
+            self._rest()
         except self._errors:
             return False
         return complaints() == quiet
+
+    def _rest(self) -> None:
+        """Stop a decoder that runs ahead of what was asked.
+
+        While no frame is ready decord's reader pushes packets, so when its decoding thread has to
+        wait for a core, thousands of them. That thread then decodes on while nobody reads, into a
+        queue without a bound: 2.7 GB between two requests on a busy machine. A seek empties both.
+        """
+        until = time.monotonic() + REST_S
+        while decoding():
+            if time.monotonic() > until:
+                self._reader.seek(0)
+                return
+            time.sleep(0.001)
+
+
+def decoding() -> bool:
+    """Whether a thread besides the main one of this process runs or waits for a core."""
+    main = str(os.getpid())
+    for task in Path("/proc/self/task").iterdir():
+        state = (task / "stat").read_bytes().rpartition(b")")[2].split()[0]
+        if task.name != main and state == b"R":
+            return True
+    return False
 
 
 class AvPictures:

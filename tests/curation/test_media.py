@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import av
 import numpy as np
+import psutil
 import pytest
 
 from curation import media_index as index
 from curation.media import Limits, MediaReader
 from curation.media_picture import AvPictures, DecordPictures, Shape, shape_for
+from curation.media_write import write_clip
 from curation.records import Reason, RejectedError
 from tests import media_zoo as zoo
 
@@ -266,3 +268,21 @@ def test_keyframes_are_read_at_full_size_beside_a_scan(name, reader, folder):
         assert min(shown.pixels.shape[1:3]) == min(spec.size)
     again = reader.frames(path, short_side=64, start=whole.times[3], end=whole.times[5])
     assert numbers(again) == [3, 4]
+
+
+def test_a_decoder_rests_between_requests(reader, tmp_path):
+    """A decoder that goes on while nobody reads, into a queue without a bound."""
+    pan = np.random.default_rng(0).integers(0, 255, (180, 320 + 360, 3), np.uint8)
+    pixels = np.stack([pan[:, i : i + 320] for i in range(360)])
+    write_clip(tmp_path / "pan.mp4", pixels, 30.0, None, 48_000)
+    reader.probe(tmp_path / "pan.mp4")
+    (child,) = psutil.Process().children()
+    child.cpu_affinity([min(os.sched_getaffinity(0))])  # now its two threads cannot keep pace
+    worked = 0.0
+    for second in range(4):
+        reader.frames(tmp_path / "pan.mp4", start=float(second), end=second + 1.0)
+        before = sum(child.cpu_times()[:2])
+        time.sleep(0.3)
+        worked += sum(child.cpu_times()[:2]) - before
+    child.cpu_affinity(sorted(os.sched_getaffinity(0)))
+    assert worked < 0.1, f"{worked:.2f} s of work that nobody asked for"
