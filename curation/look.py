@@ -20,6 +20,7 @@ BLOCK = 16
 CORNER = 2.0  # levels: what a good codec leaves stays below
 FEW_CELLS = 16
 TEXT_SIDE = 360  # pixels of the short side on which lettering is looked for
+GAP = 1.5  # letter heights between two letters of a line
 STROKE = 55  # levels between a letter's stroke and what is beside it
 
 
@@ -127,14 +128,20 @@ def lines_area(boxes: NDArray[np.int32], height: int) -> float:
     tall, wide = boxes[:, 3], boxes[:, 2]
     letters = boxes[(tall >= max(5, 0.015 * height)) & (tall <= 0.2 * height) & (wide <= 3 * tall)]
     letters = letters[np.argsort(letters[:, 0])]
-    left_over = [tuple(int(v) for v in box[:4]) for box in letters]
+    boxes_left = [tuple(int(v) for v in box[:4]) for box in letters]
+    reach = GAP * 0.2 * height  # no letter further to the right can follow
     area = 0.0
-    while left_over:
-        line = [left_over.pop(0)]
-        for box in list(left_over):
+    while boxes_left:
+        line, rest = [boxes_left[0]], []
+        for place, box in enumerate(boxes_left[1:], 1):
+            if box[0] - (line[-1][0] + line[-1][2]) > reach:
+                rest += boxes_left[place:]
+                break
             if follows(line[-1], box):
                 line.append(box)
-                left_over.remove(box)
+            else:
+                rest.append(box)
+        boxes_left = rest
         if len(line) >= 4:
             top = min(b[1] for b in line)
             bottom = max(b[1] + b[3] for b in line)
@@ -148,4 +155,4 @@ def follows(last: tuple[int, ...], box: tuple[int, ...]) -> bool:
     alike = min(last[3], box[3]) >= 0.5 * tall
     level = abs((last[1] + last[3] / 2) - (box[1] + box[3] / 2)) <= 0.35 * tall
     gap = box[0] - (last[0] + last[2])
-    return alike and level and -0.5 * tall <= gap <= 1.5 * tall
+    return alike and level and -0.5 * tall <= gap <= GAP * tall
