@@ -17,10 +17,11 @@ DONE, FAILED, WRONG_REQUEST, TOO_MANY_REJECTED, STOPPED = 0, 1, 2, 3, 75
 VERBS = {
     "demo": "the whole route on generated films, in minutes",
     "world": "make films whose truth is known",
-    "curate": "speech, scan, judge, decide, caption and encode in one go",
+    "curate": "speech, scan, judge, ask, decide, caption and encode in one go",
     "speech": "hear whole films: words, their times and languages, before the scan cuts",
     "scan": "find films, decode once, cut clips, score picture, sound and sync",
     "judge": "learned models judge the clips: text, faces, safety, looks, events, voice, lips",
+    "ask": "put yes/no questions about clips to a multimodal model, for the policy",
     "decide": "turn scores into verdicts by the policy; no media is touched",
     "caption": "write captions of the kept clips: from sidecars, by a model, or from evidence",
     "encode": "turn kept clips into latents in WebDataset shards",

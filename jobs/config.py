@@ -13,6 +13,7 @@ from curation.settings import Settings
 from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
 from jobs.training.config import TrainConfig
+from pipelines.ask_config import AskConfig
 from pipelines.caption_config import CaptionConfig
 from pipelines.encode_config import EncodeConfig
 from pipelines.policy import Policy
@@ -43,6 +44,7 @@ class Recipe(Settings):
     speech: SpeechConfig = Field(default_factory=SpeechConfig)
     scan: ScanConfig = Field(default_factory=ScanConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    ask: AskConfig = Field(default_factory=AskConfig)
     caption: CaptionConfig = Field(default_factory=CaptionConfig)
     policy: Policy = Field(default_factory=Policy)
     encode: EncodeConfig = Field(default_factory=EncodeConfig)
@@ -54,6 +56,16 @@ class Recipe(Settings):
         """The scan's rows depend on the words it cuts between, so its settings name their table."""
         scan = self.scan.model_copy(update={"words": self.speech.table()})
         object.__setattr__(self, "scan", scan)
+        return self
+
+    @model_validator(mode="after")
+    def _rules_ask_what_is_asked(self) -> Self:
+        """A rule on a question that the recipe does not put would drop every clip."""
+        if strange := self.policy.questions() - set(self.ask.questions):
+            there = ", ".join(sorted(self.ask.questions)) or "none"
+            raise ValueError(
+                f"policy: ask_{min(strange)} is the answer to no question; ask.questions: {there}"
+            )
         return self
 
     @property
@@ -70,6 +82,8 @@ class Recipe(Settings):
         tables = [*self.speech.tables().values(), *judged.values()]
         if "embed" in judged:
             tables.append(alike_table(judged["embed"], self.scan.fingerprint()))
+        if questions := self.ask.table():
+            tables.append(questions)
         return tuple(tables)
 
     @property

@@ -1,4 +1,4 @@
-"""Films to shards in one go: speech, scan, judge, decide, caption, encode.
+"""Films to shards in one go: speech, scan, judge, ask, decide, caption, encode.
 
 Each step does only what is missing, so running it again after a stop goes on where it was. Too many
 refused films do not stop the chain; the exit code tells of them at the end.
@@ -6,11 +6,11 @@ refused films do not stop the chain; the exit code tells of them at the end.
 
 from typing import Any
 
-from jobs import caption, decide, encode, judge, scan, speech
+from jobs import ask, caption, decide, encode, judge, scan, speech
 from jobs.cli import DONE, TOO_MANY_REJECTED, main_verb
 from jobs.config import Recipe
 
-SECTIONS = ("speech", "scan", "judge", "policy", "caption", "encode")
+SECTIONS = ("speech", "scan", "judge", "ask", "policy", "caption", "encode")
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
@@ -21,6 +21,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
         *([(speech, words)] if recipe.speech.table() else []),
         (scan, words),
         (judge, []),
+        *([(ask, [])] if recipe.ask.questions else []),
         (decide, []),
         (caption, []),
         (encode, []),

@@ -23,7 +23,18 @@ from jobs.samples import fetch
 from pipelines.contract import find_set
 from pipelines.ledger import Ledger
 
-SECTIONS = ("world", "speech", "scan", "judge", "policy", "caption", "encode", "train", "generate")
+SECTIONS = (
+    "world",
+    "speech",
+    "scan",
+    "judge",
+    "ask",
+    "policy",
+    "caption",
+    "encode",
+    "train",
+    "generate",
+)
 ROOT = Path(__file__).parent.parent
 SAMPLES = Path("films/samples")
 # Seconds of each stage on 2 cores: only the first guess of what is left, scaled by what was taken.
@@ -32,6 +43,7 @@ STAGES = {
     "speech": 60.0,
     "scan": 65.0,
     "judge": 240.0,
+    "ask": 60.0,
     "decide": 1.0,
     "caption": 1.0,
     "encode": 40.0,
@@ -81,6 +93,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
         *(() if own else ("world",)),
         *(() if recipe.speech.table() else ("speech",)),
         *(() if recipe.judge.judges else ("judge",)),
+        *(() if recipe.ask.questions else ("ask",)),
     }
     clock = Clock([stage for stage in STAGES if stage not in left_out])
     begun, worst = time.monotonic(), DONE

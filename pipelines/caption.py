@@ -14,7 +14,6 @@ from pathlib import PurePosixPath
 
 from curation.captions.answer import CaptionStatus
 from curation.captions.description import Description, render
-from curation.captions.request import EVIDENCE
 from curation.captions.weave import told_by_evidence, weave
 from curation.captions.words import (
     MEASURED,
@@ -27,23 +26,15 @@ from curation.captions.words import (
 from curation.media import Limits
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
-from curation.scores import CROP
 from curation.sources import opened
-from pipelines.caption_ask import answers
+from pipelines.caption_ask import TOLD, answers, scanned_files
 from pipelines.caption_config import CaptionConfig, Origin
 from pipelines.ledger import Ledger, Row
 from pipelines.tally import Tally
 from pipelines.verdicts import scored_table
 
 THREADS = 16  # of reads that mostly wait
-READ = {
-    *MEASURED,
-    *EVIDENCE,
-    *CROP,
-    "word_times",
-    "hallucination",
-}  # scores that captions are made from
-FILE = ("bytes", "mtime_ns")  # of a source: is it still the file that was scanned?
+READ = {*MEASURED, *TOLD}  # scores that captions are made from
 
 
 @dataclass(frozen=True)
@@ -72,20 +63,16 @@ def caption(
     """
     clips = scored_table(ledger, scan_fingerprint, tables, READ).to_pylist()
     clips.sort(key=itemgetter("path", "start_s"))
-    mine = (row for row in ledger.rows("sources") if row["fingerprint"] == scan_fingerprint)
-    sources = {row["path"]: row for row in mine}
     tally = Tally("caption", "clips", len(clips))
     if verdicts is not None:
         clips = kept(clips, ledger, verdicts, tally)
-    clips = [c | {key: sources.get(c["path"], {}).get(key) for key in FILE} for c in clips]
-    films = read_films(
-        config, {c["path"]: sources.get(c["path"], {}).get("caption") for c in clips}
-    )
+    files = scanned_files(ledger, scan_fingerprint)
+    films = read_films(config, {c["path"]: files.get(c["path"], {}).get("caption") for c in clips})
     told: dict[str, Row] = {}
     if "llm" in config.prefer:
         earlier = config.prefer[: config.prefer.index("llm")]
         asked = [c for c in clips if not from_origins(earlier, c, films[c["path"]])]
-        told = answers(config.llm, ledger, asked, limits or Limits())
+        told = answers(config.llm, ledger, asked, files, limits or Limits())
     rows = []
     for clip in clips:
         film, answer = films[clip["path"]], told.get(clip["clip_id"])

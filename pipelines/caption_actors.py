@@ -31,10 +31,10 @@ MOST_BLOCKS = 4_000
 class Captioner:
     """One actor: a guarded decoder and a model, used for clip after clip."""
 
-    def __init__(self, config: dict[str, Any], limits: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
+    def __init__(self, config: LLMConfig, limits: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
         from curation.captions.local import LocalModel  # noqa: PLC0415 - torch, on workers only
 
-        self._config = LLMConfig(**config)
+        self._config = config
         self._teller = self._config.teller
         self._attempts = attempts
         self._reader = MediaReader(Limits(**limits))
@@ -88,7 +88,7 @@ def ask_actors(config: LLMConfig, tasks: list[Row], limits: Limits) -> Iterator[
     wanted = config.workers or gpus or min(CPU_ACTORS, cluster.cpus())
     told = data.map_batches(
         Captioner,
-        fn_constructor_args=(config.model_dump(mode="json"), limits.model_dump(), attempts),
+        fn_constructor_args=(config, limits.model_dump(), attempts),
         batch_size=1,
         num_cpus=1,
         num_gpus=1 if gpus else 0,

@@ -13,12 +13,12 @@ from types import TracebackType
 
 from curation.captions.answer import CaptionStatus, Outcome
 from curation.captions.config import LLMConfig
-from curation.captions.request import evidence
+from curation.captions.request import EVIDENCE, evidence
 from curation.files import fingerprint
 from curation.media import Limits
 from curation.progress import Advance, progress, say
 from curation.records import Reason, RejectedError
-from curation.scores import crop_of
+from curation.scores import CROP, crop_of
 from curation.sources import hash_source, local_copy
 from pipelines.ledger import Ledger, Row
 
@@ -27,16 +27,29 @@ COMMIT_ROWS = 256
 AGAIN = {Reason.CAPTIONER, Reason.UNREADABLE, Reason.INTERNAL}  # none is the clip's fault
 CLIPS_A_TASK = 8  # clips of one film that go to an actor together: a film is opened once for them
 
+# Scores of a clip that a model is told of, or that decide what it is shown.
+TOLD = {*EVIDENCE, *CROP, "word_times", "hallucination"}
+FILE = ("bytes", "mtime_ns")  # of a source: is it still the file that was scanned?
+
 Keep = Callable[[Row], None]
 
 
-def answers(config: LLMConfig, ledger: Ledger, clips: list[Row], limits: Limits) -> dict[str, Row]:
+def scanned_files(ledger: Ledger, scan: str) -> dict[str, Row]:
+    """Source rows of one scan by path."""
+    return {row["path"]: row for row in ledger.rows("sources") if row["fingerprint"] == scan}
+
+
+def answers(
+    config: LLMConfig, ledger: Ledger, clips: list[Row], files: dict[str, Row], limits: Limits
+) -> dict[str, Row]:
     """The answer rows of `clips` by id; those that are not in the ledger yet are asked for.
 
-    Raises ServerError when the model cannot be asked; what was answered is kept.
+    `files` are source rows by path. Raises ServerError when the model cannot be asked; what was
+    answered is kept.
     """
     name = f"scores/answers@{config.fingerprint()}"
     for clip in clips:
+        clip |= {key: files.get(clip["path"], {}).get(key) for key in FILE}
         crop = crop_of(clip)  # decides what the model is shown, as evidence does what it is told
         clip["asked"] = fingerprint([evidence(clip), crop] if crop else evidence(clip))
     known = finished(ledger, name)
@@ -62,7 +75,7 @@ def ask_all(config: LLMConfig, clips: list[Row], limits: Limits, keep: "Keeper")
     if config.backend == "server":
         from pipelines.caption_server import ask_server  # noqa: PLC0415
 
-        say("caption: " + ask_server(config, films, limits, keep))
+        say(f"{config.section.partition('.')[0]}: " + ask_server(config, films, limits, keep))
         return
     from pipelines import cluster  # noqa: PLC0415
 
@@ -131,7 +144,7 @@ def answer_row(clip: Row, outcome: Outcome, teller: str) -> Row:
     reason = None
     if outcome.status != CaptionStatus.OK:
         reason = Reason.CAPTIONER if outcome.unreachable else Reason.BAD_CAPTION
-    told = outcome.description
+    told = outcome.told
     return {
         "clip_id": clip["clip_id"],
         "asked": clip["asked"],

@@ -34,8 +34,8 @@ BATCH = 32  # rows an engine gets together; small ones are lost together when an
 class Reader:
     """One actor: clips become chats."""
 
-    def __init__(self, config: dict[str, Any], limits: dict[str, Any]) -> None:
-        self._config = LLMConfig(**config)
+    def __init__(self, config: LLMConfig, limits: dict[str, Any]) -> None:
+        self._config = config
         self._reader = MediaReader(Limits(**limits))
 
     def __call__(self, row: dict[str, str]) -> Iterator[dict[str, str]]:
@@ -59,7 +59,7 @@ class Reader:
                         yield chat_row(clip, error=error)
                         continue
                     nonce = secrets.token_hex(4)
-                    request = Request(clip["clip_id"], nonce, seen, evidence(clip))
+                    request = Request(clip["clip_id"], nonce, seen, evidence(clip), config.asks())
                     yield chat_row(clip, nonce, messages(request))
         except RejectedError as error:
             refusal = error
@@ -84,7 +84,7 @@ def chat_row(
 
 def ask_vllm(config: LLMConfig, tasks: list[Row], limits: Limits) -> Iterator[Row]:
     """Answer rows as they are done. Raises ServerError without vllm or a GPU."""
-    gpus = check_engine()
+    gpus = check_engine(config)
     from ray.data.llm import build_processor  # noqa: PLC0415 - vLLM is there
 
     quiet_ray_data()
@@ -92,7 +92,7 @@ def ask_vllm(config: LLMConfig, tasks: list[Row], limits: Limits) -> Iterator[Ro
     data = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS))
     chats = data.flat_map(
         Reader,
-        fn_constructor_args=(config.model_dump(mode="json"), limits.model_dump()),
+        fn_constructor_args=(config, limits.model_dump()),
         num_cpus=1,
         compute=ActorPoolStrategy(size=min(len(tasks), READERS, cluster.cpus())),
     )
@@ -106,16 +106,18 @@ def ask_vllm(config: LLMConfig, tasks: list[Row], limits: Limits) -> Iterator[Ro
         yield settle(row, config, desk)
 
 
-def check_engine() -> int:
+def check_engine(config: LLMConfig) -> int:
     """GPUs of the cluster. Raises ServerError that says what is missing."""
     if importlib.util.find_spec("vllm") is None:
         raise ServerError(
-            "caption.llm.backend vllm needs vLLM here and on the workers: pip install 'ray[llm]', "
-            "or take backend server beside `vllm serve`"
+            f"{config.section}.backend vllm needs vLLM here and on the workers: "
+            "pip install 'ray[llm]', or take backend server beside `vllm serve`"
         )
     gpus = int(ray.cluster_resources().get("GPU", 0))
     if not gpus:
-        raise ServerError("caption.llm.backend vllm needs a GPU in the cluster; there is none")
+        raise ServerError(
+            f"{config.section}.backend vllm needs a GPU in the cluster; there is none"
+        )
     return gpus
 
 
@@ -146,7 +148,7 @@ def to_engine(row: dict[str, Any], config: LLMConfig) -> dict[str, Any]:
         "sampling_params": {
             "temperature": config.temperature,
             "max_tokens": 1 if refused else config.max_tokens,
-            "structured_outputs": {"json": json.dumps(schema())},
+            "structured_outputs": {"json": json.dumps(schema(config.asks()))},
         },
         "clip": row["clip"],
         "nonce": row["nonce"],
@@ -179,7 +181,8 @@ def settle(row: dict[str, Any], config: LLMConfig, desk: Desk) -> Row:
     # Ray's stages do not pass on why an answer ended; one of full length was cut.
     reply = Reply(row["text"], truncated=row["tokens"] >= config.max_tokens)
     try:
-        outcome = Outcome(CaptionStatus.OK, desk.take(reply, clip["clip_id"], row["nonce"]))
+        told = desk.take(reply, clip["clip_id"], row["nonce"], config.asks())
+        outcome = Outcome(CaptionStatus.OK, told)
     except AnswerError as wrong:
         outcome = Outcome(wrong.status, detail=str(wrong))
     return answer_row(clip, outcome, config.teller)

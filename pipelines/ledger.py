@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.captions.questions import ASK
 from curation.files import atomic, sweep
 from curation.judges.columns import COLUMNS
 from curation.records import Status
@@ -124,6 +125,7 @@ SCHEMAS = {
             ("record", pa.string()),
         ]
     ),
+    "scores/asks": _scores({}, *_STATUS),  # and a nullable boolean a question of the recipe
     "scores/alike": _scores(ALIKE),
     **{f"scores/{name}": _scores(columns, *_STATUS) for name, columns in COLUMNS.items()},
     "verdicts": pa.schema(
@@ -147,6 +149,16 @@ KEYS = {
     "takedown": ["source_id"],
     "words": ["path"],
 }
+
+
+ASKS = "scores/asks"
+
+
+def schema_of(table: str, columns: Iterable[str]) -> pa.Schema:
+    """The schema of a table that has `columns`: of its kind, and what a recipe's questions add."""
+    schema = SCHEMAS[kind(table)]
+    more = sorted(name for name in columns if name.startswith(ASK)) if kind(table) == ASKS else ()
+    return pa.schema([*schema, *((name, pa.bool_()) for name in more)])
 
 
 def kind(table: str) -> str:
@@ -178,7 +190,7 @@ class Ledger:
 
         With `names` only these columns and the key's, as far as the table has them.
         """
-        schema = SCHEMAS[kind(table)]
+        schema = schema_of(table, self._first_columns(table))
         if names is not None:
             wanted = {*names, *KEYS.get(kind(table), ["clip_id"])}
             schema = pa.schema([column for column in schema if column.name in wanted])
@@ -257,6 +269,11 @@ class Ledger:
         clips = self.read("clips")
         return clips.filter(pc.equal(clips["fingerprint"], fingerprint))
 
+    def _first_columns(self, table: str) -> list[str]:
+        """Columns of the table's first part; none without parts, or where its kind says them."""
+        parts = self._parts(table) if kind(table) == ASKS else []
+        return list(pq.read_schema(parts[0]).names) if parts else []
+
     def _parts(self, table: str) -> list[Path]:
         folder = self.folder / table
         return [*sorted(folder.glob("part-*.parquet")), *sorted(folder.glob("open-*.parquet"))]
@@ -264,7 +281,7 @@ class Ledger:
 
 def to_table(table: str, rows: list[Row]) -> pa.Table:
     """Rows in the table's schema; a column left out is null, an unknown one a ValueError."""
-    schema = SCHEMAS[kind(table)]
+    schema = schema_of(table, {name for row in rows for name in row})
     unknown = {name for row in rows for name in row} - set(schema.names)
     if unknown:
         raise ValueError(f"ledger table {table!r} has no column {', '.join(sorted(unknown))}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from curation.captions.questions import ASK
 from curation.judges.columns import COLUMNS
 from curation.scores import ALIKE, FACTS, SCORES, SHOWN, TEXT_FACTS
 from curation.settings import Settings
@@ -52,7 +53,7 @@ class Check(Settings):
         if not self.score:
             return self
         name = self.score
-        if name not in KNOWN:
+        if name not in KNOWN and not name.startswith(ASK):  # the recipe knows its questions
             raise ValueError(f"unknown score {name!r}; scores are {', '.join(sorted(KNOWN))}")
         ranged = self.min is not None or self.max is not None
         if ranged and is_text(name):
@@ -183,6 +184,12 @@ class Policy(Settings):
                     f"two rules are named {', '.join(sorted(twice))}; give one a `name`"
                 )
         return self
+
+    def questions(self) -> set[str]:
+        """Names of the questions to a model that rules ask for, in any phase."""
+        rules = [*self.rules, *(rule for phase in self.phases.values() for rule in phase.rules)]
+        checks = [c for rule in rules for c in (*rule.leaves(), *rule.conditions())]
+        return {c.score.removeprefix(ASK) for c in checks if c.score.startswith(ASK)}
 
     def phase(self, name: str) -> "Policy":
         """The policy of a phase; '' is the policy itself. Raises ValueError."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curation.captions.questions import ASK
 from curation.files import fingerprint
 from curation.progress import say
 from curation.records import Reason, Status
@@ -72,7 +73,8 @@ def scored_table(
     for other in (scores, *(ledger.read(name, names) for name in tables)):
         found = beside(clips, "clip_id", other)
         for name in found.column_names:
-            if name in ALL_SCORES and name not in clips.column_names:
+            known = name in ALL_SCORES or name.startswith(ASK)
+            if known and name not in clips.column_names:
                 clips = clips.append_column(name, found[name])
     return with_shown(clips) if set(CROP) <= set(clips.column_names) else clips
 
@@ -157,6 +159,19 @@ def step(
     return Step(
         title, int(fail.sum()), int(now.sum()), removed, int(alone.sum()), int(alive.sum()), left
     )
+
+
+def passing_unasked(policy: Policy, clips: pa.Table) -> Flags:
+    """Which clips pass every rule that holds no question to a model, [clips].
+
+    Raises ValueError as `judge` does.
+    """
+    check_floors(policy, clips)
+    passing = np.ones(clips.num_rows, dtype=bool)
+    for rule in policy.rules:
+        if not any(c.score.startswith(ASK) for c in (*rule.leaves(), *rule.conditions())):
+            passing &= ~failing(rule, clips)
+    return passing
 
 
 def failing(rule: Rule, clips: pa.Table) -> Flags:

@@ -230,12 +230,20 @@ def read_request(body):
         "frames": [frame[..., ::-1] for frame in frames],
         "samples": samples,
         "data": json.loads(parts[-1]["text"])["data"],
+        "questions": dict(re.findall(r"^- (\w+): (.+)$", words, re.M)),
     }
 
 
 def told(asked):
-    """A description of what was really sent."""
+    """A description of what was really sent, or answers to the questions about it."""
     clicks = count_clicks(asked["samples"])
+    if asked["questions"]:
+        found = {"loud": clicks > 3, colour(asked["frames"]): True}
+        said = {
+            name: "unknown" if "weather" in question else "yes" if found.get(name) else "no"
+            for name, question in asked["questions"].items()
+        }
+        return {"clip_id": asked["clip_id"], "nonce": asked["nonce"], "answers": said}
     return {
         "clip_id": asked["clip_id"],
         "nonce": asked["nonce"],

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from curation.captions.description import Description
+from curation.captions.questions import Questions, YesNo
 from curation.records import clean
 
 ANSWER_CHARS = 100_000
@@ -73,7 +74,7 @@ class Outcome:
     """The end of all attempts on one clip."""
 
     status: CaptionStatus
-    description: Description | None = None
+    told: Description | YesNo | None = None
     detail: str = ""
     unreachable: bool = False  # no fault of the clip: a later run asks again
 
@@ -96,8 +97,13 @@ class Desk:
         if self._open.pop(nonce, None):
             self._closed[nonce] = Trouble.LATE
 
-    def take(self, reply: Reply, clip_id: str, nonce: str) -> Description:
-        """The description in an answer to (clip_id, nonce). Raises AnswerError."""
+    def take(
+        self, reply: Reply, clip_id: str, nonce: str, questions: Questions = ()
+    ) -> Description | YesNo:
+        """What an answer to (clip_id, nonce) tells: a description, or answers to `questions`.
+
+        Raises AnswerError.
+        """
         value = one_object(reply)
         told = value.pop("nonce", None), value.pop("clip_id", None)
         if told == (None, None):
@@ -109,10 +115,10 @@ class Desk:
             raise AnswerError(
                 self._closed.get(nonce, Trouble.MISMATCHED), f"nobody waits for {clip_id} {nonce}"
             )
-        described = describe(value)
+        found = yes_no(value, questions) if questions else describe(value)
         del self._open[nonce]
         self._closed[nonce] = Trouble.DUPLICATE
-        return described
+        return found
 
 
 def one_object(reply: Reply) -> dict[str, Any]:
@@ -157,11 +163,28 @@ def describe(value: dict[str, Any]) -> Description:
     try:
         told = Description(**value)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, issue['loc']))} {issue['msg'].removeprefix('Value error, ')}"
-            for issue in error.errors(include_input=False, include_url=False)[:5]
-        )
-        raise AnswerError(Trouble.MALFORMED, wrong) from error
+        raise AnswerError(Trouble.MALFORMED, wrong_fields(error)) from error
     if not any(told.model_dump(exclude={"absent"}).values()):
         raise AnswerError(Trouble.MALFORMED, "every field is empty")
     return told
+
+
+def yes_no(value: dict[str, Any], questions: Questions) -> YesNo:
+    """An answer to each of the questions and to no other. Raises AnswerError(malformed)."""
+    try:
+        told = YesNo(**value)
+    except ValidationError as error:
+        raise AnswerError(Trouble.MALFORMED, wrong_fields(error)) from error
+    asked, said = {name for name, _ in questions}, set(told.answers)
+    if asked != said:
+        lacks, more = ", ".join(sorted(asked - said)), ", ".join(sorted(said - asked))
+        raise AnswerError(Trouble.MALFORMED, f"no answer to: {lacks}; answers to: {more}")
+    return told
+
+
+def wrong_fields(error: ValidationError) -> str:
+    """The first few fields that do not fit, and why."""
+    return "; ".join(
+        f"{'.'.join(map(str, issue['loc']))} {issue['msg'].removeprefix('Value error, ')}"
+        for issue in error.errors(include_input=False, include_url=False)[:5]
+    )

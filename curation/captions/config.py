@@ -3,11 +3,12 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from curation.captions.questions import Questions
 from curation.captions.request import prompt_fingerprint
 from curation.files import fingerprint
 from curation.settings import Settings
@@ -19,6 +20,8 @@ Backend = Literal["server", "transformers", "vllm"]
 
 class LLMConfig(Settings):
     """Which multimodal model captions, what it gets to see, and what it may cost."""
+
+    section: ClassVar[str] = "caption.llm"  # where a recipe has these settings, for messages
 
     backend: Backend = Field(
         "server",
@@ -75,14 +78,20 @@ class LLMConfig(Settings):
         name = self.model if self.backend == "server" else Path(self.model).name
         return f"{self.backend}:{name}"
 
+    def asks(self) -> Questions:
+        """Questions to put about each clip; none asks for a description."""
+        return ()
+
     def wanting(self) -> str:
         """What is missing before anything can be asked; empty when nothing is."""
         if not self.model:
-            return "caption.llm.model is empty; name the served model or a model's folder"
+            return f"{self.section}.model is empty; name the served model or a model's folder"
         if self.backend == "server" and not self.url:
-            return "caption.llm.url is empty; give the server's API, e.g. http://localhost:8000/v1"
+            return (
+                f"{self.section}.url is empty; give the server's API, e.g. http://localhost:8000/v1"
+            )
         if self.backend != "server" and not Path(self.model).is_dir():
-            return f"caption.llm.model: {self.model!r} is no folder with a model"
+            return f"{self.section}.model: {self.model!r} is no folder with a model"
         return ""
 
     def fingerprint(self) -> str:
@@ -90,7 +99,7 @@ class LLMConfig(Settings):
         free = {"url", "key_env", "concurrency", "timeout_s", "tries", "error_budget", "workers"}
         values = self.model_dump(mode="json", exclude=free)
         weights = "" if self.backend == "server" else folder_print(self.model)
-        return fingerprint([values, weights, prompt_fingerprint()])
+        return fingerprint([values, weights, prompt_fingerprint(self.asks())])
 
 
 @lru_cache(maxsize=8)

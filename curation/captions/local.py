@@ -39,11 +39,12 @@ class LocalModel:
                 dtype="auto",
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ValueError(f"caption.llm.model: {config.model}: {error}") from error
+            raise ValueError(f"{config.section}.model: {config.model}: {error}") from error
         self._model = model.to(self._device).eval()
         if config.sound and not has_ears(self._processor):
             raise ValueError(
-                f"caption.llm.sound: the model in {config.model} takes no sound; set it to false"
+                f"{config.section}.sound: the model in {config.model} takes no sound; "
+                "set it to false"
             )
 
     def describe(self, clip_id: str, seen: Seen, data: Row) -> Outcome:
@@ -51,8 +52,9 @@ class LocalModel:
         desk = Desk()
         nonce = f"{zlib.crc32(clip_id.encode()):08x}"
         desk.open(clip_id, nonce)
+        request = Request(clip_id, nonce, seen, data, self._config.asks())
         try:
-            told = desk.take(self.reply(Request(clip_id, nonce, seen, data)), clip_id, nonce)
+            told = desk.take(self.reply(request), clip_id, nonce, request.questions)
         except AnswerError as error:
             return Outcome(error.status, detail=str(error))
         return Outcome(CaptionStatus.OK, told)

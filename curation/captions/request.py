@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from curation.captions.description import Description
+from curation.captions.questions import Questions, yes_no_schema
 from curation.files import fingerprint
 from curation.media import MediaReader
 from curation.records import Reason, RejectedError, clean
 from curation.scores import crop_of
 from curation.spoken import believed
 
-PROMPT = Path(__file__).with_name("prompt.md")
+PROMPT, ASKING = (Path(__file__).with_name(name) for name in ("prompt.md", "questions.md"))
 SOUND_RATE = 16_000  # what speech and audio encoders of the models listen at
 JPEG_QUALITY = 90
 EVIDENCE_CHARS = 2_000
@@ -54,12 +55,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class Request:
-    """One question about one clip. The answer must give `clip_id` and `nonce` back."""
+    """One request about one clip, for a description or for answers to `questions`.
+
+    The answer must give `clip_id` and `nonce` back.
+    """
 
     clip_id: str
     nonce: str
     seen: Seen
     data: Row
+    questions: Questions = ()
 
 
 def look(
@@ -126,17 +131,20 @@ def quoted_data(data: Row) -> str:
 
 def messages(request: Request) -> list[Row]:
     """The chat of one request in OpenAI's form: text, frames and sound, then the quoted data."""
-    system, user = prompt()
+    system, user = prompt(ASKING if request.questions else PROMPT)
     seen = request.seen
     words = string.Template(user).substitute(
         clip_id=request.clip_id,
         nonce=request.nonce,
+        questions="\n".join(f"- {n}: {' '.join(q.split())}" for n, q in request.questions),
         seconds=f"{seen.seconds:.2f}",
         count=len(seen.frames),
         times=", ".join(f"{t:g}" for t in seen.times),
         hears=(
             "Its sound is attached."
             if seen.sound
+            else "No sound is attached: only the picture can tell."
+            if request.questions
             else "No sound is attached: describe only the picture."
         ),
     )
@@ -159,16 +167,16 @@ def encoded(data: bytes) -> str:
 
 
 @cache
-def prompt() -> tuple[str, str]:
-    """The system and the user part of prompt.md."""
-    _, system, user = PROMPT.read_text().replace("# user\n", "# system\n").split("# system\n")
+def prompt(path: Path = PROMPT) -> tuple[str, str]:
+    """The system and the user part of a prompt."""
+    _, system, user = path.read_text().replace("# user\n", "# system\n").split("# system\n")
     return system.strip(), user.strip()
 
 
 @cache
-def schema() -> Row:
-    """JSON schema of an answer: identity first, then the description; every key is required."""
-    told = Description.model_json_schema()
+def schema(questions: Questions = ()) -> Row:
+    """JSON schema of an answer: identity first, then what is told; every key is required."""
+    told = yes_no_schema(questions) if questions else Description.model_json_schema()
     told["properties"] = {
         "clip_id": {"type": "string"},
         "nonce": {"type": "string"},
@@ -178,6 +186,7 @@ def schema() -> Row:
     return told
 
 
-def prompt_fingerprint() -> str:
+def prompt_fingerprint(questions: Questions = ()) -> str:
     """Names what is asked, apart from the clip: prompt, schema, evidence and encodings."""
-    return fingerprint([PROMPT.read_text(), schema(), EVIDENCE, SOUND_RATE, JPEG_QUALITY])
+    words = (ASKING if questions else PROMPT).read_text()
+    return fingerprint([words, schema(questions), EVIDENCE, SOUND_RATE, JPEG_QUALITY])

@@ -51,7 +51,8 @@ class Server:
             key = os.environ.get(config.key_env, "").strip()
             if not key.isascii() or not key.isprintable() or not key:
                 raise ServerError(
-                    f"caption.llm.key_env: the environment variable {config.key_env} holds no key"
+                    f"{config.section}.key_env: the environment variable {config.key_env} "
+                    "holds no key"
                 )
             self._headers["Authorization"] = f"Bearer {key}"
         self._schema_known = True  # until the server refuses response_format
@@ -83,11 +84,11 @@ class Server:
         """Ask until there is an answer that fits, at most `tries` times. Raises ServerError."""
         last = Outcome(CaptionStatus.FAILED)
         for attempt in range(self._config.tries):
-            request = Request(clip_id, secrets.token_hex(4), seen, data)
+            request = Request(clip_id, secrets.token_hex(4), seen, data, self._config.asks())
             self._desk.open(clip_id, request.nonce)
             try:
                 reply = await self._ask(request)
-                told = self._desk.take(reply, clip_id, request.nonce)
+                told = self._desk.take(reply, clip_id, request.nonce, request.questions)
             except AnswerError as error:
                 self.counts[error.trouble] += 1
                 stranger = error.trouble in (Trouble.MISMATCHED, Trouble.LATE)
@@ -114,7 +115,7 @@ class Server:
         if self._errors > self._config.error_budget:
             raise ServerError(
                 f"{self._errors} requests to {self._config.url} failed, more than "
-                f"caption.llm.error_budget; the last one: {error}"
+                f"{self._config.section}.error_budget; the last one: {error}"
             )
 
     async def _ask(self, request: Request) -> Reply:
@@ -153,7 +154,7 @@ class Server:
         if status in HOPELESS:
             return ServerError(
                 f"{self._config.url} says {status}: {said or response.reason}; check "
-                "caption.llm.url, model and key_env"
+                f"{self._config.section}.url, model and key_env"
             )
         if status in AGAIN or status >= 500:
             return TransportError(
@@ -174,7 +175,7 @@ def payload(config: LLMConfig, request: Request, told_schema: bool) -> bytes:
         "stream": False,
     }
     if told_schema:
-        shape = {"name": "clip_description", "strict": True, "schema": schema()}
+        shape = {"name": "answer", "strict": True, "schema": schema(request.questions)}
         body["response_format"] = {"type": "json_schema", "json_schema": shape}
     return json.dumps(body).encode()
 

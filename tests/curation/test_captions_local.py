@@ -10,6 +10,7 @@ import torch
 from curation.captions.config import LLMConfig, folder_print
 from curation.captions.local import LocalModel, opening, samples
 from curation.captions.request import Request, Seen, wav
+from pipelines.ask_config import AskConfig
 from tests.tiny_omni import save_tiny_omni
 from tests.tiny_vlm import SPECIAL, save_tiny_vlm
 
@@ -63,7 +64,23 @@ def test_babble_is_no_caption(model):
     """Random weights whose words become somebody's caption."""
     outcome = model.describe(CLIP, seen(50), {})
     assert outcome.status in ("truncated", "failed")
-    assert outcome.description is None
+    assert outcome.told is None
+
+
+def test_questions_reach_a_model_in_this_process(folder):
+    """A local model that describes where it is asked, or whose babble is an answer."""
+
+    class Heard(LocalModel):
+        def reply(self, request):
+            self.words = self._processor.tokenizer.decode(self.inputs(request)["input_ids"][0])
+            return super().reply(request)
+
+    settings = config_of(folder).model_dump() | {"questions": {"indoors": "Is it filmed indoors?"}}
+    model = Heard(AskConfig(**settings))
+    outcome = model.describe(CLIP, seen(50), {})
+    assert "- indoors: Is it filmed indoors?" in model.words
+    assert outcome.status in ("truncated", "failed")
+    assert outcome.told is None
 
 
 def test_text_of_strangers_gives_no_control_token(model):

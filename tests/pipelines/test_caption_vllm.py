@@ -77,4 +77,4 @@ def test_without_vllm_the_way_out_is_named(monkeypatch):
     """An ImportError from the middle of a library."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ServerError, match="backend server"):
-        check_engine()
+        check_engine(CONFIG)
