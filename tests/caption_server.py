@@ -237,7 +237,7 @@ def read_request(body):
 def told(asked):
     """A description of what was really sent, or answers to the questions about it."""
     clicks = count_clicks(asked["samples"])
-    if asked["questions"]:
+    if asked.get("questions"):
         found = {"loud": clicks > 3, colour(asked["frames"]): True}
         said = {
             name: "unknown" if "weather" in question else "yes" if found.get(name) else "no"
