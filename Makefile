@@ -42,8 +42,8 @@ demo: $(READY) ## the whole route; MEDIA=folder for your films, MEDIA=samples fo
 	@if [ -z "$$MEDIA" ]; then $(BIN)/reelmill demo jobs/recipes/demo.yaml $(ARGS); \
 	 else $(BIN)/reelmill demo jobs/recipes/films.yaml "$$MEDIA" $(ARGS); fi
 
-test: $(READY) ## the fast tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## the fast tests, on two cores
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY) ## style and types
 	@$(BIN)/ruff check .

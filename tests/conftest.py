@@ -1,5 +1,11 @@
 """What all tests share."""
 
+import os
+
+# Two test processes on two cores: torch's threads would only wait for each other (75 s for what
+# takes 10). Read when torch is imported, so it stands before the rest.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import ray
 
