@@ -35,7 +35,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
 
 
 def decide_all(recipe: Recipe) -> int:
-    """Verdicts of the policy and of its phases."""
+    """Verdicts of the policy and of its phases; fails when the one to encode keeps nothing."""
     ledger, scan = Ledger(recipe.data.ledger), recipe.scan.fingerprint()
     code = DONE
     for phase in ("", *recipe.policy.phases):
@@ -46,7 +46,8 @@ def decide_all(recipe: Recipe) -> int:
         if not tally.status[Status.OK]:
             where = f"policy.phases.{phase}.rules" if phase else "policy.rules"
             say(f"decide: no clip passes; the funnel above names the rules, relax {where}")
-            code = TOO_MANY_REJECTED
+            if phase == recipe.encode.phase:  # the others do not keep this one from being encoded
+                code = TOO_MANY_REJECTED
     return code
 
 

@@ -46,6 +46,16 @@ def test_every_phase_gets_its_verdicts(paths, capsys):
     assert "decide high: 10 clips = 2 ok" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("phase", "code"), [("", 0), ("high", 3)])
+def test_an_empty_phase_stops_only_its_own_set(paths, capsys, phase, code):
+    """A chain that ends before it encodes because a phase that nobody encodes now is empty."""
+    recipe = yaml.safe_load(Path(paths[0]).read_text())
+    recipe["policy"]["phases"]["high"]["rules"][0]["min"] = 0.95
+    Path(paths[0]).write_text(yaml.safe_dump(recipe))
+    assert main(["decide", paths[0], "--encode.phase", repr(phase)]) == code
+    assert "relax policy.phases.high.rules" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("other", "lost"), [("b.yaml", "3     0.300"), ("high", "6     0.600")])
 def test_diff_tells_hours_and_writes_nothing(paths, capsys, tmp_path, other, lost):
     """A comparison that commits what it only should show, or names the wrong side."""
