@@ -31,6 +31,7 @@ class Reason(StrEnum):
     CPU_LIMIT = "cpu_limit"
     MEMORY_LIMIT = "memory_limit"
     DECODER_CRASH = "decoder_crash"  # the child process died
+    WORKER_DIED = "worker_died"  # so did two workers: in quarantine until it is replayed
     NOT_FINITE = "not_finite"  # NaN or Inf in decoded or encoded values
     BAD_CAPTION = "bad_caption"
     CAPTIONER = "captioner"  # the model could not be reached, or answered another question

@@ -6,6 +6,8 @@ yes, no, or null where the model could not tell, would not answer or was not ask
 another rule drops are not asked about. Answers are kept and nothing is asked twice.
 """
 
+from collections.abc import Collection
+
 from curation.captions.server import ServerError
 from curation.progress import say
 from curation.records import Status
@@ -17,7 +19,11 @@ from pipelines.ledger import Ledger
 SECTIONS = ("ask", "policy")
 
 
-def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb has this shape
+def run(
+    recipe: Recipe,
+    words: list[str],  # noqa: ARG001 - every verb has this shape
+    replay: Collection[str] = (),
+) -> int:
     """Ask about the clips of the recipe's scan."""
     if not recipe.ask.questions:
         say("ask: the recipe has no questions (ask.questions)")
@@ -28,7 +34,7 @@ def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb h
     policies = [recipe.policy.phase(name) for name in ("", *recipe.policy.phases)]
     tables = tuple(dict.fromkeys([*recipe.score_tables, *recipe.judge.tables().values()]))
     try:
-        tally = ask(recipe.ask, ledger, scan, policies, tables, recipe.scan.limits)
+        tally = ask(recipe.ask, ledger, scan, policies, tables, recipe.scan.limits, replay)
     except ServerError as error:
         say(f"ask: {error}; answers so far are kept, run it again to go on")
         return FAILED

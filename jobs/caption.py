@@ -9,6 +9,8 @@ are not described, and a model is not asked about them. docs/captions.md tells h
 one.
 """
 
+from collections.abc import Collection
+
 from curation.captions.server import ServerError
 from curation.progress import say
 from curation.records import Status
@@ -21,7 +23,11 @@ from pipelines.verdicts import verdict_fingerprint
 SECTIONS = ("caption", "policy")
 
 
-def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb has this shape
+def run(
+    recipe: Recipe,
+    words: list[str],  # noqa: ARG001 - every verb has this shape
+    replay: Collection[str] = (),
+) -> int:
     """Caption the kept clips of the recipe's scan."""
     ledger, scan = Ledger(recipe.data.ledger), recipe.scan.fingerprint()
     # Judges read text and name sounds, whether or not the policy asks for them.
@@ -33,7 +39,8 @@ def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb h
         for phase in ("", *recipe.policy.phases)
     ]
     try:
-        tally = caption(recipe.caption, ledger, scan, tables, recipe.scan.limits, verdicts)
+        limits = recipe.scan.limits
+        tally = caption(recipe.caption, ledger, scan, tables, limits, verdicts, replay)
     except ServerError as error:
         say(f"caption: {error}; answers so far are kept, run it again to go on")
         return FAILED

@@ -26,6 +26,8 @@ VERBS = {
     "caption": "write captions of the kept clips: from sidecars, by a model, or from evidence",
     "encode": "turn kept clips into latents in WebDataset shards",
     "verify": "check every byte of a shard set and name any damage",
+    "failures": "what failed in which pass, why, and how often it was tried",
+    "replay": "try again what failed for a reason, in whichever pass, and nothing else",
     "takedown": "remove films from the ledger and from every shard set, for good",
     "train": "train the joint model with Ray Train and DeepSpeed",
     "generate": "make clips with picture and sound from a checkpoint",
@@ -76,19 +78,37 @@ def run_verb(verb: str, words: list[str]) -> int:
     try:
         if not getattr(module, "TAKES_RECIPE", True):
             return int(module.run(words))
+        options, words = take_options(words, getattr(module, "OPTIONS", ()))
         switches = [word for word in words if word[2:] in getattr(module, "SWITCHES", ())]
         positional, overrides = split_words([word for word in words if word not in switches])
         if not positional:
             raise RecipeError(f"`reelmill {verb}` needs a recipe, e.g. jobs/recipes/demo.yaml")
         recipe = load_recipe(Path(positional[0]), overrides)
         run: Callable[[Recipe, list[str]], int] = module.run
-        return int(run(recipe, positional[1:] + switches))
+        return int(run(recipe, positional[1:] + switches + options))
     except RecipeError as error:
         say(f"reelmill {verb}: {error}")
         return WRONG_REQUEST
     except KeyboardInterrupt:
         say(f"reelmill {verb}: stopped; run the same command again to go on where it was")
         return STOPPED
+
+
+def take_options(words: list[str], names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """(`--name=value` of the verb's own options, which may stand more than once; other words)."""
+    options: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, given, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name not in names:
+            others.append(word)
+            continue
+        value = value if given else next(rest, "")
+        if not value or value.startswith("--"):
+            raise RecipeError(f"--{name} needs a value")
+        options.append(f"--{name}={value}")
+    return options, others
 
 
 def split_words(words: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -14,6 +14,7 @@ from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
 from jobs.training.config import TrainConfig
 from pipelines.ask_config import AskConfig
+from pipelines.budget import ERROR_BUDGET
 from pipelines.caption_config import CaptionConfig
 from pipelines.encode_config import EncodeConfig
 from pipelines.policy import Policy
@@ -36,6 +37,13 @@ class Recipe(Settings):
     seed: int = Field(0, ge=0, description="seed of order, tasks, noise and dropout")
     max_rejected: float = Field(
         0.2, ge=0, le=1, description="share of refused films that is too much"
+    )
+    error_budget: float = Field(
+        ERROR_BUDGET,
+        ge=0,
+        le=1,
+        description="share of a pass's inputs that may fail for one cause that is not their own "
+        "(unreadable, internal, memory_limit, worker_died) before it stops; 1 never stops it",
     )
     tracking: str = Field(
         "", description="MLflow tracking URI; default sqlite in <out>/../mlflow.db"

@@ -5,33 +5,36 @@ the ledger's artefacts table: for every kept clip its shard, or why there is non
 makes only the shards that are missing, with the same bytes as an undisturbed run.
 """
 
-from curation.progress import say
-from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
-from jobs.config import Recipe
+from collections.abc import Collection
+
+from jobs.cli import main_verb
+from jobs.config import Recipe, RecipeError
+from jobs.passes import run_pass
 from pipelines.encode import encode
 from pipelines.encode_plan import Inputs
+from pipelines.tally import Tally
 from pipelines.verdicts import verdict_fingerprint
 
 SECTIONS = ("encode",)
 
 
-def run(recipe: Recipe, words: list[str]) -> int:  # noqa: ARG001 - every verb has this shape
+def run(
+    recipe: Recipe,
+    words: list[str],  # noqa: ARG001 - every verb has this shape
+    replay: Collection[str] = (),
+) -> int:
     """Encode the clips that the recipe's policy keeps."""
-    try:
-        tally = encode(recipe.data, recipe.encode, inputs(recipe), recipe.scan.limits)
-    except ValueError as error:
-        say(f"reelmill encode: {error}")
-        return WRONG_REQUEST
-    except ConnectionError as error:
-        say(f"reelmill encode: {error}")
-        return FAILED
-    if tally.rejected > recipe.max_rejected:
-        say(
-            f"encode: {tally.rejected:.0%} of the clips failed, more than max_rejected = "
-            f"{recipe.max_rejected:.0%}; the reasons are in {recipe.data.ledger}/artefacts"
-        )
-        return TOO_MANY_REJECTED
-    return DONE
+
+    def work() -> Tally:
+        try:
+            made_from, limits = inputs(recipe), recipe.scan.limits
+            return encode(
+                recipe.data, recipe.encode, made_from, limits, recipe.error_budget, replay
+            )
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
+
+    return run_pass("encode", recipe, work, "no clip was kept")
 
 
 def inputs(recipe: Recipe) -> Inputs:

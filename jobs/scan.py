@@ -4,35 +4,29 @@ Writes the ledger's tables sources, clips and scores/scan@<fingerprint>. Run aga
 is missing. Every film ends as one row: ok, filtered, failed or skipped, with a reason.
 """
 
-from curation.progress import say
-from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
+from collections.abc import Collection
+
+from jobs.cli import main_verb
 from jobs.config import Recipe, RecipeError
+from jobs.passes import run_pass
 from pipelines.ledger import Ledger
 from pipelines.scan import scan
+from pipelines.tally import Tally
 
 SECTIONS = ("scan",)
 
 
-def run(recipe: Recipe, words: list[str]) -> int:
+def run(recipe: Recipe, words: list[str], replay: Collection[str] = ()) -> int:
     """Scan `recipe.scan.sources`; further words are sources instead."""
     config = recipe.scan.model_copy(update={"sources": sources_of(recipe, words)})
-    try:
-        tally = scan(config, Ledger(recipe.data.ledger))
-    except ValueError as error:
-        raise RecipeError(f"scan.sources: {error}") from error
-    except ConnectionError as error:
-        say(f"reelmill scan: {error}")
-        return FAILED
-    if not tally.total:
-        say(f"scan: no film lies in {', '.join(config.sources)}")
-        return WRONG_REQUEST
-    if tally.rejected > recipe.max_rejected:
-        say(
-            f"scan: {tally.rejected:.0%} of the films were refused, more than max_rejected = "
-            f"{recipe.max_rejected:.0%}; the reasons are in {recipe.data.ledger}/sources"
-        )
-        return TOO_MANY_REJECTED
-    return DONE
+
+    def work() -> Tally:
+        try:
+            return scan(config, Ledger(recipe.data.ledger), recipe.error_budget, replay)
+        except ValueError as error:
+            raise RecipeError(f"scan.sources: {error}") from error
+
+    return run_pass("scan", recipe, work, f"no film lies in {', '.join(config.sources)}")
 
 
 def sources_of(recipe: Recipe, words: list[str]) -> list[str]:

@@ -5,40 +5,35 @@ and gives each clip its columns. `speech.engine: none`, the default, does nothin
 of `scan.sources`. Run again it does only what is missing.
 """
 
+from collections.abc import Collection
+
 from curation.progress import say
-from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
+from jobs.cli import DONE, main_verb
 from jobs.config import Recipe, RecipeError
+from jobs.passes import run_pass
 from jobs.scan import sources_of
 from pipelines.ledger import Ledger
 from pipelines.speech import speech
+from pipelines.tally import Tally
 
 SECTIONS = ("speech",)
 
 
-def run(recipe: Recipe, words: list[str]) -> int:
+def run(recipe: Recipe, words: list[str], replay: Collection[str] = ()) -> int:
     """Hear the films of `recipe.scan.sources`; further words are sources instead."""
     if recipe.speech.engine == "none":
         say("speech: no engine is asked for (speech.engine: embedded or whisperx)")
         return DONE
     sources = sources_of(recipe, words)
-    try:
-        tally = speech(recipe.speech, sources, recipe.scan.limits, Ledger(recipe.data.ledger))
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    except ConnectionError as error:
-        say(f"reelmill speech: {error}")
-        return FAILED
-    if not tally.total:
-        say(f"speech: no film lies in {', '.join(sources)}")
-        return WRONG_REQUEST
-    if tally.rejected > recipe.max_rejected:
-        say(
-            f"speech: {tally.rejected:.0%} of the films were refused, more than max_rejected = "
-            f"{recipe.max_rejected:.0%}; the reasons are in {recipe.data.ledger}/"
-            f"{recipe.speech.table()}"
-        )
-        return TOO_MANY_REJECTED
-    return DONE
+    ledger, limits = Ledger(recipe.data.ledger), recipe.scan.limits
+
+    def work() -> Tally:
+        try:
+            return speech(recipe.speech, sources, limits, ledger, recipe.error_budget, replay)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
+
+    return run_pass("speech", recipe, work, f"no film lies in {', '.join(sources)}")
 
 
 if __name__ == "__main__":

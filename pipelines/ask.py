@@ -7,7 +7,7 @@ dropped.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -32,20 +32,23 @@ def ask(
     policies: Sequence[Policy],
     tables: Sequence[str] = (),
     limits: Limits | None = None,
+    replay: Collection[str] = (),
 ) -> Tally:
     """Write `scores/asks@<fingerprint>`: a row a clip, a nullable boolean a question.
 
     `policies` are a policy and its phases, `tables` what they and the model know of a clip besides
     the scan's scores. A clip that nobody need ask about is `filtered`, unless it has its answers
-    from before. Raises ServerError when the model cannot be asked, ValueError for a policy that
-    asks for more than a measure can tell.
+    from before. With `replay` the model is asked only where it failed for these reasons. Raises
+    ServerError when the model cannot be asked, ValueError for a policy that asks for more than a
+    measure can tell.
     """
     clips = scored_table(ledger, scan, tables, TOLD.union(*map(asked, policies)))
     wanted = [passing_unasked(policy, clips) for policy in policies]
     open_clips = clips.filter(pa.array(np.logical_or.reduce(wanted))).to_pylist()
     open_clips.sort(key=itemgetter("path", "start_s"))
     files = scanned_files(ledger, scan)
-    told = answers(config, ledger, open_clips, files, limits or Limits()) if open_clips else {}
+    given = (files, limits or Limits(), replay)
+    told = answers(config, ledger, open_clips, *given) if open_clips else {}
     name = f"scores/asks@{config.fingerprint()}"
     before = {row["clip_id"]: row for row in ledger.rows(name)}
     tally = Tally("ask", "clips", clips.num_rows)

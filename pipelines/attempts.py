@@ -1,15 +1,132 @@
-"""The count of beginnings that outlives a worker. An actor of its own, so it imports nothing."""
+"""An input that kills whoever works on it is found here, and set aside after two deaths.
 
+A worker says what it begins and what it has ended. What is begun again without having ended killed
+its worker. The count lives in an actor beside the driver, which workers' deaths leave alone, and
+deaths are in a file as soon as they are known, so that a rerun does not start from nothing. Where
+the driver itself works, what it begins is in the file before it is begun.
+"""
+
+import json
 from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from curation.files import write_json
+from curation.records import Reason, RejectedError
+
+DEATHS = 2  # of workers on one input, before the input is in quarantine
+
+
+class Watch(Protocol):
+    """Who is told what is begun and ended."""
+
+    def begin(self, name: str) -> int:
+        """Note that `name` is begun; how many died of it so far."""
+        ...
+
+    def end(self, name: str) -> None:
+        """Note that `name` is over, whatever came of it."""
+        ...
 
 
 class Attempts:
-    """Counts how often each film or shard was begun; an actor, so workers' deaths lose nothing."""
+    """What is in hand, and how many workers each input has killed.
 
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+    `path` keeps deaths over runs; None forgets them. With `alone` this process is the worker.
+    """
+
+    def __init__(self, path: Path | None = None, alone: bool = False) -> None:
+        self._path, self._alone = path, alone
+        self._open: set[str] = set()
+        self._deaths: Counter[str] = Counter()
+        if path is not None and path.exists():
+            kept = json.loads(path.read_bytes())
+            self._deaths.update(kept["deaths"])
+            self._deaths.update(kept["open"])
 
     def begin(self, name: str) -> int:
-        """Count one more beginning and return the number so far."""
-        self._counts[name] += 1
-        return self._counts[name]
+        """Note that `name` is begun, unless it is in quarantine; how many died of it so far."""
+        died = name in self._open
+        self._deaths[name] += died
+        quarantined = self._deaths[name] >= DEATHS
+        (self._open.discard if quarantined else self._open.add)(name)
+        if died or (self._alone and not quarantined):
+            self._write()
+        return self._deaths[name]
+
+    def end(self, name: str) -> None:
+        """Note that `name` is over, whatever came of it."""
+        self._open.discard(name)
+
+    def close(self) -> None:
+        """Write what the next run has to know, when this one stops before its end."""
+        if self._path is not None and (self._deaths.total() or self._path.exists()):
+            self._write()
+
+    def _write(self) -> None:
+        if self._path is not None:
+            in_hand = sorted(self._open) if self._alone else []
+            write_json(self._path, {"deaths": +self._deaths, "open": in_hand})
+
+
+class Remote:
+    """The same for a worker: `actor` is the handle of the driver's Attempts."""
+
+    def __init__(self, actor: Any) -> None:  # noqa: ANN401 - a Ray handle
+        self._actor = actor
+
+    def begin(self, name: str) -> int:
+        """As Attempts.begin."""
+        import ray  # noqa: PLC0415 - who works without Ray need not load it
+
+        return int(ray.get(self._actor.begin.remote(name)))
+
+    def end(self, name: str) -> None:
+        """As Attempts.end; calls of one worker arrive in their order."""
+        self._actor.end.remote(name)
+
+
+def start(path: Path | None = None) -> Any:  # noqa: ANN401 - a Ray handle
+    """Attempts in an actor on the driver's own node, where its file is."""
+    import ray  # noqa: PLC0415 - as above
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor = ray.remote(num_cpus=0, scheduling_strategy=here)(Attempts)
+    return actor.remote(path.resolve() if path is not None else None)
+
+
+@contextmanager
+def begun(watch: Watch, name: str) -> Iterator[None]:
+    """The time in which `name` is worked on. Raises RejectedError(worker_died) in quarantine."""
+    if watch.begin(name) >= DEATHS:
+        raise RejectedError(
+            Reason.WORKER_DIED,
+            f"its worker died {DEATHS} times; `reelmill replay --reason worker_died` frees it",
+        )
+    try:
+        yield
+    finally:
+        watch.end(name)
+
+
+@contextmanager
+def starting(watch: Remote) -> Iterator[None]:
+    """The time in which an actor loads its models. Raises RejectedError when it died of it twice.
+
+    Ray would start such an actor again for ever.
+    """
+    import ray  # noqa: PLC0415 - as above
+
+    with begun(watch, f"start of {ray.get_runtime_context().get_actor_id()}"):
+        yield
+
+
+def deaths_file(ledger: Path, name: str, replay: Collection[str] = ()) -> Path:
+    """Where a pass keeps deaths until its end. What is replayed begins without any."""
+    path = ledger / "deaths" / f"{name.replace('/', '-')}.json"
+    if replay:
+        path.unlink(missing_ok=True)
+    return path

@@ -6,7 +6,7 @@ composed anew, in another order of origins or with a better transcript, without 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
@@ -53,13 +53,15 @@ def caption(
     tables: Sequence[str] = (),
     limits: Limits | None = None,
     verdicts: Sequence[str] | None = None,
+    replay: Collection[str] = (),
 ) -> Tally:
     """Write `scores/caption@<fingerprint>` for the clips that one of `verdicts` keeps.
 
     `tables` are score tables with transcripts, text and sound classes, `verdicts` those of a policy
     and its phases; with None all clips of the scan are captioned. Everything is composed anew, and
     written only where it differs: a sidecar may have changed. What is not captioned now keeps the
-    words that it has. Raises ServerError when a model is wanted and cannot be asked.
+    words that it has. With `replay` a model is asked only about clips where it failed for these
+    reasons. Raises ServerError when a model is wanted and cannot be asked.
     """
     clips = scored_table(ledger, scan_fingerprint, tables, READ).to_pylist()
     clips.sort(key=itemgetter("path", "start_s"))
@@ -72,7 +74,7 @@ def caption(
     if "llm" in config.prefer:
         earlier = config.prefer[: config.prefer.index("llm")]
         asked = [c for c in clips if not from_origins(earlier, c, films[c["path"]])]
-        told = answers(config.llm, ledger, asked, files, limits or Limits())
+        told = answers(config.llm, ledger, asked, files, limits or Limits(), replay)
     rows = []
     for clip in clips:
         film, answer = films[clip["path"]], told.get(clip["clip_id"])

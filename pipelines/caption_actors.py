@@ -17,13 +17,12 @@ from curation.captions.request import evidence, look
 from curation.captions.server import ServerError
 from curation.media import Limits, MediaReader
 from curation.records import Reason, RejectedError
-from pipelines import cluster
-from pipelines.attempts import Attempts
+from pipelines import attempts, cluster
+from pipelines.attempts import Remote, begun, starting
 from pipelines.caption_ask import answer_row, refused_row, scanned_film
 from pipelines.ledger import Row
 from pipelines.measure import quiet_ray_data
 
-DEATHS = 2  # of the worker on one task, before its clips are refused
 CPU_ACTORS = 2  # a model on CPUs takes what memory there is; more only by caption.llm.workers
 MOST_BLOCKS = 4_000
 
@@ -31,14 +30,15 @@ MOST_BLOCKS = 4_000
 class Captioner:
     """One actor: a guarded decoder and a model, used for clip after clip."""
 
-    def __init__(self, config: LLMConfig, limits: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
+    def __init__(self, config: LLMConfig, limits: dict[str, Any], watch: Any) -> None:  # noqa: ANN401 - a Ray handle
         from curation.captions.local import LocalModel  # noqa: PLC0415 - torch, on workers only
 
         self._config = config
         self._teller = self._config.teller
-        self._attempts = attempts
+        self._watch = Remote(watch)
         self._reader = MediaReader(Limits(**limits))
-        self._model = LocalModel(self._config)
+        with starting(self._watch):
+            self._model = LocalModel(self._config)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Answer rows of the clips of each task, as JSON."""
@@ -47,11 +47,6 @@ class Captioner:
     def task(self, task: Row) -> list[Row]:
         """One row a clip, whatever happens to it."""
         clips = task["clips"]
-        name = clips[0]["clip_id"]
-        if ray.get(self._attempts.begin.remote(name)) > DEATHS:
-            detail = f"its worker died {DEATHS} times; the clip was left alone after that"
-            error = RejectedError(Reason.INTERNAL, detail)
-            return [refused_row(clip, error, self._teller) for clip in clips]
         try:
             with scanned_film(clips[0]) as path:
                 return [self._clip(path, clip) for clip in clips]
@@ -61,10 +56,11 @@ class Captioner:
     def _clip(self, path: str, clip: Row) -> Row:
         config = self._config
         try:
-            seen = look(
-                self._reader, path, clip, config.frames, config.short_side, hear=config.sound
-            )
-            outcome = self._model.describe(clip["clip_id"], seen, evidence(clip))
+            with begun(self._watch, clip["clip_id"]):
+                seen = look(
+                    self._reader, path, clip, config.frames, config.short_side, hear=config.sound
+                )
+                outcome = self._model.describe(clip["clip_id"], seen, evidence(clip))
         except RejectedError as error:
             return refused_row(clip, error, self._teller)
         except Exception as error:
@@ -79,7 +75,6 @@ def ask_actors(config: LLMConfig, tasks: list[Row], limits: Limits) -> Iterator[
     Raises ServerError when the model cannot be loaded.
     """
     quiet_ray_data()
-    attempts = ray.remote(num_cpus=0)(Attempts).remote()
     data = ray.data.from_items(
         [{"task": json.dumps(task)} for task in tasks],
         override_num_blocks=min(len(tasks), MOST_BLOCKS),
@@ -88,7 +83,7 @@ def ask_actors(config: LLMConfig, tasks: list[Row], limits: Limits) -> Iterator[
     wanted = config.workers or gpus or min(CPU_ACTORS, cluster.cpus())
     told = data.map_batches(
         Captioner,
-        fn_constructor_args=(config, limits.model_dump(), attempts),
+        fn_constructor_args=(config, limits.model_dump(), attempts.start()),
         batch_size=1,
         num_cpus=1,
         num_gpus=1 if gpus else 0,

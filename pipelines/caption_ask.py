@@ -6,7 +6,7 @@ description as JSON. A row stands for one evidence: with another transcript the 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +21,10 @@ from curation.records import Reason, RejectedError
 from curation.scores import CROP, crop_of
 from curation.sources import hash_source, local_copy
 from pipelines.ledger import Ledger, Row
+from pipelines.retry import counted, wanted
 
 COMMIT_S = 3.0  # what a kill may cost, besides the requests in flight
 COMMIT_ROWS = 256
-AGAIN = {Reason.CAPTIONER, Reason.UNREADABLE, Reason.INTERNAL}  # none is the clip's fault
 CLIPS_A_TASK = 8  # clips of one film that go to an actor together: a film is opened once for them
 
 # Scores of a clip that a model is told of, or that decide what it is shown.
@@ -40,31 +40,38 @@ def scanned_files(ledger: Ledger, scan: str) -> dict[str, Row]:
 
 
 def answers(
-    config: LLMConfig, ledger: Ledger, clips: list[Row], files: dict[str, Row], limits: Limits
+    config: LLMConfig,
+    ledger: Ledger,
+    clips: list[Row],
+    files: dict[str, Row],
+    limits: Limits,
+    replay: Collection[str] = (),
 ) -> dict[str, Row]:
     """The answer rows of `clips` by id; those that are not in the ledger yet are asked for.
 
-    `files` are source rows by path. Raises ServerError when the model cannot be asked; what was
-    answered is kept.
+    `files` are source rows by path. With `replay` only what failed for these reasons is asked for,
+    and others may have no row. Raises ServerError when the model cannot be asked; what was answered
+    is kept.
     """
     name = f"scores/answers@{config.fingerprint()}"
     for clip in clips:
         clip |= {key: files.get(clip["path"], {}).get(key) for key in FILE}
         crop = crop_of(clip)  # decides what the model is shown, as evidence does what it is told
         clip["asked"] = fingerprint([evidence(clip), crop] if crop else evidence(clip))
-    known = finished(ledger, name)
-    pending = [c for c in clips if known.get(c["clip_id"], {}).get("asked") != c["asked"]]
+    known = {row["clip_id"]: row for row in ledger.rows(name)}
+    pending = [c for c in clips if pends(c, known.get(c["clip_id"]), replay)]
     if pending:
-        with Keeper(ledger, name, len(pending)) as keep:
+        with Keeper(ledger, name, len(pending), known) as keep:
             ask_all(config, pending, limits, keep)
     ledger.compact(name)
     known = {row["clip_id"]: row for row in ledger.rows(name)}
-    return {clip["clip_id"]: known[clip["clip_id"]] for clip in clips}
+    return {c["clip_id"]: known[c["clip_id"]] for c in clips if c["clip_id"] in known}
 
 
-def finished(ledger: Ledger, name: str) -> dict[str, Row]:
-    """Answers by clip that need not be asked for again."""
-    return {r["clip_id"]: r for r in ledger.rows(name) if r["reason"] not in AGAIN}
+def pends(clip: Row, row: Row | None, replay: Collection[str]) -> bool:
+    """Whether a clip is to be asked about: again, or for the first time with this evidence."""
+    stale = row is not None and row["asked"] != clip["asked"]
+    return wanted(row, replay) or (stale and not replay)
 
 
 def ask_all(config: LLMConfig, clips: list[Row], limits: Limits, keep: "Keeper") -> None:
@@ -100,8 +107,11 @@ def ask_all(config: LLMConfig, clips: list[Row], limits: Limits, keep: "Keeper")
 class Keeper:
     """Commits answer rows in small batches, and what is left at the end, whatever ended it."""
 
-    def __init__(self, ledger: Ledger, name: str, total: int) -> None:
+    def __init__(
+        self, ledger: Ledger, name: str, total: int, known: dict[str, Row] | None = None
+    ) -> None:
         self._ledger, self._name, self._total = ledger, name, total
+        self._known = known or {}
         self._waiting: list[Row] = []
         self._last = time.monotonic()
         self._progress = progress("ask", total, "clips")
@@ -128,7 +138,7 @@ class Keeper:
     def __call__(self, row: Row) -> None:
         """Keep one answer row."""
         self.seen[row["clip_id"]] += 1
-        self._waiting.append(row)
+        self._waiting.append(counted(row, self._known.get(row["clip_id"])))
         if self._advance:
             self._advance(1, row["clip_id"])
         if len(self._waiting) >= COMMIT_ROWS or time.monotonic() - self._last > COMMIT_S:

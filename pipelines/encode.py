@@ -4,6 +4,7 @@ Plan, then make what is missing (`encode_actors.py`), then seal: tables first, c
 """
 
 import os
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import torch
 from curation.files import sweep
 from curation.media import Limits
 from curation.progress import progress, say
-from curation.records import Reason, Status
+from curation.records import Status
+from pipelines.attempts import Attempts, deaths_file
+from pipelines.budget import ERROR_BUDGET, Budget
 from pipelines.contract import (
     CONSTANTS,
     check_file,
@@ -27,21 +30,28 @@ from pipelines.encode_config import EncodeConfig
 from pipelines.encode_plan import Inputs, Plan, Task, kept_clips, make_plan, origin
 from pipelines.encode_reuse import earlier_sets
 from pipelines.ledger import Ledger, Row
+from pipelines.retry import again
 from pipelines.shards import ShardError, read_side
 from pipelines.storage import DataRoot
 from pipelines.tally import Tally
 
-# What a rerun tries again, as the scan does: neither is the clip's fault.
-AGAIN = {Reason.UNREADABLE, Reason.INTERNAL}
+Failed = list[Row] | None  # what failed in a shard, None before it is made
 FEW = 400  # clips of a demo: one process makes 8 a second, two actors need 25 s to begin
 
 
 def encode(
-    root: DataRoot, config: EncodeConfig, inputs: Inputs, limits: Limits | None = None
+    root: DataRoot,
+    config: EncodeConfig,
+    inputs: Inputs,
+    limits: Limits | None = None,
+    error_budget: float = ERROR_BUDGET,
+    replay: Collection[str] = (),
 ) -> Tally:
     """Encode the kept clips of `inputs`; the finished set is `find_set(root)`.
 
-    A rerun makes only shards that are missing. Raises ValueError when there is nothing to encode.
+    A rerun makes only shards that are missing; with `replay` only clips that failed for these
+    reasons. Raises ValueError when there is nothing to encode; BudgetError when a cause that is not
+    the clips' fault meets more than a share of them.
     """
     ledger = Ledger(root.ledger)
     clips = kept_clips(ledger, inputs)
@@ -53,14 +63,21 @@ def encode(
         plan = make_plan(config, encoder.makers, inputs, clips)
         folder = root.shards / plan.name
         folder.mkdir(parents=True, exist_ok=True)
-        tally = Tally("encode", "clips", plan.clips)
-        missing = [task for task in plan.tasks if not _finished(read_side(folder, task.shard))]
-        before = {task.shard for task in plan.tasks} - {task.shard for task in missing}
+        before = {task.shard: _failed(folder, task.shard) for task in plan.tasks}
+        if replay and None in before.values():
+            raise ValueError(f"shards/{plan.name} is not finished; run `reelmill encode` first")
+        missing = [task for task in plan.tasks if not _finished(before[task.shard], replay)]
         if missing:
             sweep(folder)
             earlier = earlier_sets(root.shards, plan.encode, plan.name)
-            missing = [replace(task, earlier=earlier) for task in missing]
-            _make(missing, config, limits, folder, encoder)
+            missing = [replace(t, earlier=earlier, replay=tuple(replay)) for t in missing]
+            deaths = deaths_file(ledger.folder, f"encode@{plan.name}", replay)
+            budget = Budget("clips", error_budget)
+            for task, failed in _make(missing, config, limits, folder, encoder, deaths):
+                new = [row for row in failed if row not in (before[task.shard] or [])]
+                budget.add_all([{"status": Status.OK}] * (len(task.clips) - len(failed)))
+                budget.add_all([row | {"status": Status.FAILED} for row in new])
+            deaths.unlink(missing_ok=True)
         sides = [side for task in plan.tasks if (side := read_side(folder, task.shard))]
         assert len(sides) == len(plan.tasks), "a shard is missing that its worker reported as made"
         contract = _seal(folder, sides, config, encoder, inputs, plan)
@@ -70,31 +87,47 @@ def encode(
     rows = artefact_rows(plan, sides)
     ledger.replace(f"artefacts/{plan.name}", rows)
     set_current(root, folder)
+    if replay:
+        tried = _replayed(plan, before, replay)
+        rows = [row for row in rows if row["clip_id"] in tried]
+    tally = Tally("encode", "clips", len(rows) if replay else plan.clips)
+    made = {task.shard for task in missing}
     for row in rows:
-        tally.add(row["status"], row["reason"], earlier=row["shard"] in before)
+        tally.add(
+            row["status"], row["reason"], earlier=bool(row["shard"]) and row["shard"] not in made
+        )
     tally.close(f"shards/{plan.name}")
     _describe(contract)
     return tally
 
 
-def _finished(side: dict[str, Any] | None) -> bool:
-    """Whether a shard is there, and no clip of it failed for a reason that may be gone."""
-    return side is not None and not any(f["reason"] in AGAIN for f in side["failures"])
+def _failed(folder: Path, shard: str) -> Failed:
+    """What failed in a shard."""
+    side = read_side(folder, shard)
+    return None if side is None else side["failures"]
+
+
+def _finished(failed: Failed, replay: Collection[str] = ()) -> bool:
+    """Whether a shard is there, and no clip of it failed for a reason that is tried again."""
+    return failed is not None and not any(again(row["reason"], replay) for row in failed)
 
 
 def artefact_rows(plan: Plan, sides: list[dict[str, Any]]) -> list[Row]:
     """One row for every clip of the plan: its shard, or why there is no sample of it."""
-    rows = [
-        {"clip_id": f.clip_id, "status": Status.FAILED, "reason": f.reason, "detail": f.detail}
-        | {"shard": None}
-        for f in plan.refused
-    ]
+    rows = [vars(failure) | {"status": Status.FAILED, "shard": None} for failure in plan.refused]
     for side in sides:
         where = {"shard": side["shard"]}
-        ok: Row = {"status": Status.OK, "reason": None, "detail": None}
+        ok: Row = {"status": Status.OK, "reason": None, "detail": None, "attempts": None}
         rows += [{"clip_id": sample["key"]} | ok | where for sample in side["samples"]]
         rows += [failure | {"status": Status.FAILED} | where for failure in side["failures"]]
     return rows
+
+
+def _replayed(plan: Plan, before: dict[str, Failed], replay: Collection[str]) -> set[str]:
+    """Clips of a plan that had failed for one of the reasons."""
+    rows = [vars(failure) for failure in plan.refused]
+    rows += [row for failed in before.values() for row in failed or []]
+    return {row["clip_id"] for row in rows if row["reason"] in replay}
 
 
 def _make(
@@ -103,19 +136,26 @@ def _make(
     limits: Limits | None,
     folder: Path,
     encoder: ClipEncoder,
-) -> None:
-    """Make shards: on Ray, or in this process where that is as quick."""
+    deaths: Path,
+) -> Iterator[tuple[Task, list[Row]]]:
+    """Make shards: on Ray, or in this process where that is as quick; each with its failures."""
     total = sum(len(task.clips) for task in tasks)
     workers = min(config.workers or (1 if total <= FEW else 2), len(tasks))
     with progress("encode", total, "clips") as advance:
         if not os.environ.get("RAY_ADDRESS") and workers == 1:
-            for task in tasks:
-                encoder.shard(task, folder, advance)
+            encoder.watch = attempts = Attempts(deaths, alone=True)
+            try:
+                for task in tasks:
+                    yield task, encoder.shard(task, folder, advance)["failures"]
+            finally:
+                attempts.close()
             return
         from pipelines.encode_actors import make_shards  # noqa: PLC0415 - seconds, and only here
 
-        for row in make_shards(tasks, config, limits, folder):
-            advance(int(row["clips"]), f"{row['shard']}, {row['failed']} failed")
+        named = {task.shard: task for task in tasks}
+        for row in make_shards(tasks, config, limits, folder, deaths):
+            advance(int(row["clips"]), f"{row['shard']}, {len(row['failed'])} failed")
+            yield named[row["shard"]], row["failed"]
 
 
 def _seal(

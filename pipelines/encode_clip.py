@@ -15,11 +15,13 @@ from curation.sources import hash_source, local_copy
 from model.geometry import Geometry
 from model.text import load_text_encoder
 from model.vae import load_audio_vae, load_video_vae
+from pipelines.attempts import Attempts, Watch, begun
 from pipelines.encode_config import EncodeConfig
 from pipelines.encode_plan import Makers, Task, geometry
 from pipelines.encode_reuse import Earlier, earlier_samples
 from pipelines.ledger import Row
-from pipelines.shards import Encoded, Failure, write_shard
+from pipelines.retry import again, tries
+from pipelines.shards import Encoded, Failure, read_side, write_shard
 
 OURS = (ValueError, TypeError, LookupError, ArithmeticError)  # bugs that one clip can bring out
 
@@ -27,7 +29,9 @@ OURS = (ValueError, TypeError, LookupError, ArithmeticError)  # bugs that one cl
 class ClipEncoder:
     """The networks and the media reader of one worker."""
 
-    def __init__(self, config: EncodeConfig, limits: Limits | None = None) -> None:
+    def __init__(
+        self, config: EncodeConfig, limits: Limits | None = None, watch: Watch | None = None
+    ) -> None:
         # One thread: the order of sums, and so the bits, must not depend on the machine's cores.
         torch.set_num_threads(1)
         self.config = config
@@ -36,6 +40,7 @@ class ClipEncoder:
         self.audio = load_audio_vae(config.audio_vae).to(self.device)
         self.text = load_text_encoder(config.text_encoder)
         self.reader = MediaReader(limits)
+        self.watch: Watch = watch or Attempts()
         self._at: dict[str, str] = {}  # the film in hand: its path, and where it lies locally
         self._copies = ExitStack()
 
@@ -61,11 +66,24 @@ class ClipEncoder:
     ) -> dict[str, Any]:
         """Make and commit a planned shard; return its side file. advance(1) after each clip.
 
-        Samples that earlier sets hold are copied.
+        Samples that earlier sets hold are copied, and so are those of the shard itself, if it was
+        made before and only some of its failures are tried again. Raises RejectedError when two
+        workers died on the shard but on none of its clips.
         """
         ids = [row["clip_id"] for row in task.clips]
-        with earlier_samples(folder.parent, task.earlier, ids) as earlier:
-            return write_shard(folder, task.shard, self._clips(task, earlier, advance))
+        side = read_side(folder, task.shard)
+        failed = {row["clip_id"]: row for row in side["failures"]} if side else {}
+        here = (folder / f"{task.shard}.tar", side) if side else None
+        with (
+            ExitStack() as closing,
+            earlier_samples(folder.parent, task.earlier, ids, here) as earlier,
+        ):
+
+            def clips() -> Iterator[Encoded | Failure]:
+                yield from self._clips(task, earlier, failed, advance)
+                closing.enter_context(begun(self.watch, f"{task.shard} closing"))
+
+            return write_shard(folder, task.shard, clips())
 
     def clip(self, row: Row, bucket: str) -> Encoded:
         """A sample. Raises RejectedError."""
@@ -119,18 +137,34 @@ class ClipEncoder:
         return {v: t for v in self.config.text if (t := (row["captions"].get(v) or "").strip())}
 
     def _clips(
-        self, task: Task, earlier: Earlier, advance: Callable[[int], None]
+        self,
+        task: Task,
+        earlier: Earlier,
+        failed: dict[str, Row],
+        advance: Callable[[int], None],
     ) -> Iterator[Encoded | Failure]:
+        """Samples and failures; those of `failed` that are not to be tried again stay."""
         for row in task.clips:
-            info = sample_info(row, next(iter(self._shapes(row).values())), self._texts(row))
-            try:
-                yield earlier.take(info, task.bucket) or self.clip(row, task.bucket)
-            except RejectedError as error:
-                yield Failure(row["clip_id"], error.reason, error.detail)
-            except OURS as error:
-                detail = RejectedError(Reason.INTERNAL, f"{type(error).__name__}: {error}").detail
-                yield Failure(row["clip_id"], Reason.INTERNAL, detail)
+            before = failed.get(row["clip_id"])
+            if before and not again(before["reason"], task.replay):
+                yield Failure(**before)
+                advance(1)
+                continue
+            with ExitStack() as hold:  # until the sample is written
+                try:
+                    hold.enter_context(begun(self.watch, row["clip_id"]))
+                    yield self._taken(row, task, earlier) or self.clip(row, task.bucket)
+                except RejectedError as error:
+                    yield failure(row, error, before)
+                except OURS as error:
+                    trouble = RejectedError(Reason.INTERNAL, f"{type(error).__name__}: {error}")
+                    yield failure(row, trouble, before)
             advance(1)
+
+    def _taken(self, row: Row, task: Task, earlier: Earlier) -> Encoded | None:
+        """The sample that was made before."""
+        info = sample_info(row, next(iter(self._shapes(row).values())), self._texts(row))
+        return earlier.take(info, task.bucket)
 
     @torch.inference_mode()
     def _video(self, path: str, row: Row, shape: Geometry) -> Tensor:
@@ -168,6 +202,12 @@ class ClipEncoder:
             raise RejectedError(Reason.UNREADABLE, "the film changed since the scan; scan again")
         self._at = {path: local}
         return local
+
+
+def failure(row: Row, error: RejectedError, before: Row | None) -> Failure:
+    """The failure of a clip, with the attempts of the one before."""
+    attempts = (before.get("attempts") or 1) if before else 0
+    return Failure(row["clip_id"], error.reason, error.detail, attempts + tries(error.reason))
 
 
 def half(latent: Tensor, name: str, shape: tuple[int, ...] | None = None) -> Tensor:

@@ -51,17 +51,18 @@ class Task:
     bucket: str
     clips: tuple[Row, ...]
     earlier: tuple[str, ...] = ()  # sets beside this one that may hold some of the samples
+    replay: tuple[str, ...] = ()  # reasons of the failures to try again; none: those of any rerun
 
     def row(self) -> dict[str, str]:
         """A Ray Data row."""
-        rest = {"clips": json.dumps(self.clips), "earlier": json.dumps(self.earlier)}
+        rest = {name: json.dumps(getattr(self, name)) for name in ("clips", "earlier", "replay")}
         return {"shard": self.shard, "bucket": self.bucket, **rest}
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> "Task":
         """The task of a row."""
-        clips, earlier = tuple(json.loads(row["clips"])), tuple(json.loads(row["earlier"]))
-        return cls(row["shard"], row["bucket"], clips, earlier)
+        rest = (tuple(json.loads(row[name])) for name in ("clips", "earlier", "replay"))
+        return cls(row["shard"], row["bucket"], *rest)
 
 
 @dataclass

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from torch import Tensor
 
 from pipelines.contract import read_contract, read_index
-from pipelines.shards import Encoded, Entry, ShardError, read_sample
+from pipelines.shards import Encoded, Entry, ShardError, read_sample, side_entries
 
 Found = dict[str, tuple[Path, Entry]]
 
@@ -32,9 +32,19 @@ def earlier_sets(shards: Path, encode: str, name: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def earlier_samples(shards: Path, sets: tuple[str, ...], clips: list[str]) -> Iterator["Earlier"]:
-    """What `sets` hold of `clips`; shards are opened when first needed and closed at the end."""
+def earlier_samples(
+    shards: Path,
+    sets: tuple[str, ...],
+    clips: list[str],
+    here: tuple[Path, dict[str, Any]] | None = None,
+) -> Iterator["Earlier"]:
+    """What `sets` hold of `clips`; shards are opened when first needed and closed at the end.
+
+    `here` is a shard that is made again, and its side file: what it holds already comes first.
+    """
     found: Found = {}
+    if here is not None:
+        found = {entry.key: (here[0], entry) for entry in side_entries(here[1])}
     for name in sets:
         try:
             table = read_index(shards / name, read_contract(shards / name))

@@ -6,9 +6,10 @@ a film together so that it is opened once for all judges (judge_actors.py) → c
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from curation.assets import MissingModelError
@@ -18,42 +19,51 @@ from curation.judges.models import provide
 from curation.media import Limits
 from curation.progress import progress, say
 from curation.records import Reason, Status
+from pipelines.attempts import deaths_file
 from pipelines.batches import committed
+from pipelines.budget import ERROR_BUDGET, Budget
 from pipelines.ledger import Ledger, Row
+from pipelines.retry import counted, wanted
 from pipelines.tally import Tally
 
 # Of one film in one task: a long film keeps all cores busy, a kill costs 32 clips, and opening the
 # film again (0.1 s an hour of film) stays under 1 % of judging them.
 CLIPS_A_TASK = 32
-AGAIN = {Reason.UNREADABLE, Reason.INTERNAL, Reason.NO_MODEL}  # none of them is the clip's fault
+Missing = dict[str, dict[str, Row | None]]  # clip_id -> judges, with the row that each replaces
 
 
 def judge(
-    config: JudgeConfig, ledger: Ledger, scan_fingerprint: str, limits: Limits | None = None
+    config: JudgeConfig,
+    ledger: Ledger,
+    scan_fingerprint: str,
+    limits: Limits | None = None,
+    error_budget: float = ERROR_BUDGET,
+    replay: Collection[str] = (),
 ) -> Tally:
     """Judge the clips of a scan; one row a clip in `scores/<judge>@<fingerprint>` of each judge.
 
-    A judge whose model is not here writes rows without values, `skipped` for `no_model`; a later
-    run with the model fills them.
+    With `replay` only judgements that failed for these reasons. A judge whose model is not here
+    writes rows without values, `skipped` for `no_model`; a later run with the model fills them.
+    Raises BudgetError when a cause that is not the clips' fault meets more than a share of them.
     """
     clips = ledger.clips(scan_fingerprint).to_pylist()
     tables = config.tables()
-    tally = Tally("judge", "judgements", len(clips) * len(tables))
-    missing: dict[str, list[str]] = {}  # clip_id -> judges
-    for name, table in tables.items():
-        done = finished(ledger, table)
-        for clip in clips:
-            if row := done.get(clip["clip_id"]):
-                tally.add(row["status"], row["reason"], earlier=True)
-            else:
-                missing.setdefault(clip["clip_id"], []).append(name)
+    missing, done = lacking(ledger, tables, clips, replay)
+    lacks = sum(map(len, missing.values()))
+    tally = Tally("judge", "judgements", lacks if replay else len(clips) * len(tables))
+    for row in () if replay else done:
+        tally.add(row["status"], row["reason"], earlier=True)
     failures: Counter[str] = Counter()
     if missing:
         absent = unavailable(config, {name for names in missing.values() for name in names})
         settle(ledger, tables, missing, absent, tally)
-        for name, row in judged(config, ledger, clips, missing, limits or Limits()):
+        deaths = deaths_file(ledger.folder, f"judge@{scan_fingerprint}", replay)
+        budget = Budget("judgements", error_budget)
+        for name, row in judged(config, ledger, clips, missing, limits or Limits(), deaths):
             tally.add(row["status"], row["reason"])
             failures[name] += row["status"] == Status.FAILED
+            budget.add_all([row], name)
+        deaths.unlink(missing_ok=True)
     for table in tables.values():
         ledger.compact(table)
     wrong = [f"{name} failed on {count}" for name, count in failures.items() if count]
@@ -61,10 +71,22 @@ def judge(
     return tally
 
 
-def finished(ledger: Ledger, table: str) -> dict[str, Row]:
-    """Rows that need no work, by clip."""
-    known = ledger.read(table).select(["clip_id", "status", "reason"]).to_pylist()
-    return {row["clip_id"]: row for row in known if row["reason"] not in AGAIN}
+def lacking(
+    ledger: Ledger, tables: dict[str, str], clips: list[Row], replay: Collection[str] = ()
+) -> tuple[Missing, list[Row]]:
+    """(judgements to be made, rows that stay) of `clips`."""
+    missing: Missing = {}
+    done = []
+    for name, table in tables.items():
+        rows = ledger.read(table, ["status", "reason", "attempts"]).to_pylist()
+        known = {row["clip_id"]: row for row in rows}
+        for clip in clips:
+            row = known.get(clip["clip_id"])
+            if wanted(row, replay):
+                missing.setdefault(clip["clip_id"], {})[name] = row
+            elif row is not None:
+                done.append(row)
+    return missing, done
 
 
 def unavailable(config: JudgeConfig, names: set[str]) -> dict[str, str]:
@@ -82,7 +104,7 @@ def unavailable(config: JudgeConfig, names: set[str]) -> dict[str, str]:
 def settle(
     ledger: Ledger,
     tables: dict[str, str],
-    missing: dict[str, list[str]],
+    missing: Missing,
     absent: dict[str, str],
     tally: Tally,
 ) -> None:
@@ -93,7 +115,7 @@ def settle(
         ledger.append(tables[name], rows)
         tally.add_all(rows)
         for clip in clips:
-            missing[clip].remove(name)
+            missing[clip].pop(name)
 
 
 def empty_row(clip: str, status: Status, reason: Reason, detail: str) -> Row:
@@ -101,12 +123,18 @@ def empty_row(clip: str, status: Status, reason: Reason, detail: str) -> Row:
     return {"clip_id": clip, "status": status, "reason": reason, "detail": detail}
 
 
+def counted_task(task: list[tuple[str, Row]], missing: Missing) -> list[tuple[str, Row]]:
+    """The judgements of a task with their attempts."""
+    return [(name, counted(row, missing[row["clip_id"]][name])) for name, row in task]
+
+
 def judged(
     config: JudgeConfig,
     ledger: Ledger,
     clips: list[Row],
-    missing: dict[str, list[str]],
+    missing: Missing,
     limits: Limits,
+    deaths: Path,
 ) -> Iterator[tuple[str, Row]]:
     """(judge, row) of everything missing, each after it is safe in its table."""
     work = tasks(clips, missing)
@@ -117,9 +145,10 @@ def judged(
     cluster.start()
     tables = config.tables()
     total = sum(len(clip["judges"]) for task in work for clip in task["clips"])
+    found = judge_actors.judge_all(config, limits, work, deaths)
     with progress("judge", total, "judgements") as advance:
         for task in committed(
-            judge_actors.judge_all(config, limits, work),
+            (counted_task(task, missing) for task in found),
             lambda some: commit(ledger, tables, [row for done in some for row in done]),
             lambda done: advance(len(done)),
         ):
@@ -132,11 +161,11 @@ def commit(ledger: Ledger, tables: dict[str, str], rows: list[tuple[str, Row]]) 
         ledger.append(tables[name], [row for _, row in group])
 
 
-def tasks(clips: list[Row], missing: dict[str, list[str]]) -> list[dict[str, Any]]:
+def tasks(clips: list[Row], missing: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
     """Clips that lack a judgement, in time order, at most CLIPS_A_TASK of one film together."""
     wanted = [
         {key: clip[key] for key in ("clip_id", "path", "start_s", "end_s", "has_audio")}
-        | {"judges": missing[clip["clip_id"]]}
+        | {"judges": list(missing[clip["clip_id"]])}
         for clip in clips
         if missing.get(clip["clip_id"])
     ]

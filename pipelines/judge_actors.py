@@ -5,19 +5,21 @@ Rows between stages hold paths, ids and scores as JSON text; no picture travels 
 
 import json
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import ray
 import ray.data
 
 from curation.judges.config import JudgeConfig
 from curation.media import Limits, MediaReader
 from curation.records import Reason, RejectedError, Status
 from curation.sources import local_copy
-from pipelines.attempts import Attempts
+from pipelines import attempts
+from pipelines.attempts import Remote, begun, starting
 from pipelines.judge import empty_row
 from pipelines.ledger import Row
-from pipelines.measure import DEATHS, MOST_BLOCKS, pool, quiet_ray_data
+from pipelines.measure import MOST_BLOCKS, pool, quiet_ray_data
 
 Judged = list[tuple[str, Row]]
 
@@ -25,15 +27,18 @@ Judged = list[tuple[str, Row]]
 class Judger:
     """One actor: a guarded decoder and the models, loaded when first asked."""
 
-    def __init__(self, config: dict[str, Any], limits: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
+    def __init__(self, config: dict[str, Any], limits: dict[str, Any], watch: Any) -> None:  # noqa: ANN401 - a Ray handle
         # 3 s of models' libraries that the driver need not import
         import cv2  # noqa: PLC0415
 
         from curation.judges.bench import Bench  # noqa: PLC0415
 
         cv2.setNumThreads(1)
-        self._attempts = attempts
-        self._bench = Bench(JudgeConfig(**config), MediaReader(Limits(**limits)))
+        watch = Remote(watch)
+        with starting(watch):
+            self._bench = Bench(
+                JudgeConfig(**config), MediaReader(Limits(**limits)), partial(begun, watch)
+            )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Judge the clips of each task; every judgement asked for gives one row."""
@@ -42,9 +47,6 @@ class Judger:
     def judge(self, task: dict[str, Any]) -> Judged:
         """(judge, row) of one task; what fails for the whole film becomes the row of each."""
         clips = task["clips"]
-        if ray.get(self._attempts.begin.remote(clips[0]["clip_id"])) > DEATHS:
-            detail = f"its worker died {DEATHS} times; the clips were left alone after that"
-            return refused(clips, Reason.DECODER_CRASH, detail)
         try:
             with local_copy(task["path"]) as path:
                 return self._bench.judge_film(path, clips)
@@ -64,10 +66,14 @@ def refused(clips: list[Row], reason: Reason, detail: str) -> Judged:
     ]
 
 
-def judge_all(config: JudgeConfig, limits: Limits, work: list[dict[str, Any]]) -> Iterator[Judged]:
-    """Judgements task by task, in the order in which they are done."""
+def judge_all(
+    config: JudgeConfig, limits: Limits, work: list[dict[str, Any]], deaths: Path | None = None
+) -> Iterator[Judged]:
+    """Judgements task by task, in the order in which they are done.
+
+    `deaths` is the file of judgements that killed a worker.
+    """
     quiet_ray_data()
-    attempts = ray.remote(num_cpus=0)(Attempts).remote()
     data = ray.data.from_items(
         [{"task": json.dumps(task)} for task in work],
         override_num_blocks=min(len(work), MOST_BLOCKS),
@@ -77,7 +83,7 @@ def judge_all(config: JudgeConfig, limits: Limits, work: list[dict[str, Any]]) -
         fn_constructor_args=(
             config.model_dump(mode="json"),
             limits.model_dump(mode="json"),
-            attempts,
+            attempts.start(deaths),
         ),
         batch_size=1,
         num_cpus=1,

@@ -42,7 +42,9 @@ _SOURCE_FACTS = [
     ("shots", pa.int32()),
     ("shot_method", pa.string()),
 ]
-_STATUS = [("status", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
+_VERDICT = [("status", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
+# `attempts` is null unless the row failed: a success must not tell how it came about.
+_STATUS = [*_VERDICT, ("attempts", pa.int32())]
 
 
 def _scores(columns: dict[str, Score], *more: tuple[str, pa.DataType]) -> pa.Schema:
@@ -125,13 +127,13 @@ SCHEMAS = {
             ("record", pa.string()),
         ]
     ),
-    "scores/asks": _scores({}, *_STATUS),  # and a nullable boolean a question of the recipe
+    "scores/asks": _scores({}, *_VERDICT),  # and a nullable boolean a question of the recipe
     "scores/alike": _scores(ALIKE),
     **{f"scores/{name}": _scores(columns, *_STATUS) for name, columns in COLUMNS.items()},
     "verdicts": pa.schema(
         [
             ("clip_id", pa.string()),
-            *_STATUS,
+            *_VERDICT,
         ]
     ),
     "takedown": pa.schema([("source_id", pa.string()), ("note", pa.string())]),

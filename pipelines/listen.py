@@ -19,9 +19,10 @@ import ray.data
 from curation.media import MediaReader
 from curation.records import Reason, RejectedError, Status
 from curation.sources import local_copy
-from pipelines.attempts import Attempts
+from pipelines import attempts
+from pipelines.attempts import Remote, begun, starting
 from pipelines.ledger import Row
-from pipelines.measure import DEATHS, MOST_BLOCKS, pool, quiet_ray_data
+from pipelines.measure import MOST_BLOCKS, pool, quiet_ray_data
 from pipelines.scan_config import outcome, refused
 from pipelines.speech_config import ListenConfig, SpeechConfig
 
@@ -33,14 +34,15 @@ QUESTION = "import json, ray, whisperx; print(json.dumps(ray.__version__))"
 class Listener:
     """One actor: a guarded decoder, the voice detector and an engine, used for film after film."""
 
-    def __init__(self, config: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
+    def __init__(self, config: dict[str, Any], watch: Any) -> None:  # noqa: ANN401 - a Ray handle
         from curation.speech.voice import Voice  # noqa: PLC0415 - only where it is run
 
         self._config = ListenConfig(**config)
-        self._attempts = attempts
+        self._watch = Remote(watch)
         self._reader = MediaReader(self._config.limits)
-        self._voice = Voice()
-        self._engine = make_engine(self._config.speech)
+        with starting(self._watch):
+            self._voice = Voice()
+            self._engine = make_engine(self._config.speech)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Hear the films of `batch`; each gives one JSON row whatever happens to it."""
@@ -48,11 +50,8 @@ class Listener:
 
     def listen(self, source: Row) -> Row:
         """The words row of one film; a refusal becomes its row."""
-        if ray.get(self._attempts.begin.remote(source["path"])) > DEATHS:
-            detail = f"its worker died {DEATHS} times; the film was left alone after that"
-            return failed(source, Reason.DECODER_CRASH, detail)
         try:
-            with local_copy(source["path"]) as path:
+            with begun(self._watch, source["path"]), local_copy(source["path"]) as path:
                 return self._film(source, path)
         except RejectedError as error:
             return failed(source, error.reason, error.detail)
@@ -100,18 +99,20 @@ def make_engine(config: SpeechConfig) -> Any:  # noqa: ANN401 - a curation.speec
     return Embedded()
 
 
-def listen_all(config: ListenConfig, films: list[Row]) -> Iterator[Row]:
-    """Words rows in the order in which they are done; the largest films are begun first."""
+def listen_all(config: ListenConfig, films: list[Row], deaths: Path | None = None) -> Iterator[Row]:
+    """Words rows in the order in which they are done; the largest films are begun first.
+
+    `deaths` is the file of films that killed a worker.
+    """
     if not films:
         return
     quiet_ray_data()
     films = sorted(films, key=lambda row: (-row["bytes"], row["path"]))
-    attempts = ray.remote(num_cpus=0)(Attempts).remote()
     items = [{"source": json.dumps(row)} for row in films]
     data = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS))
     heard = data.map_batches(
         Listener,
-        fn_constructor_args=(config.model_dump(mode="json"), attempts),
+        fn_constructor_args=(config.model_dump(mode="json"), attempts.start(deaths)),
         batch_size=1,
         num_cpus=1,
         compute=pool(config.speech.workers, len(films)),

@@ -5,22 +5,21 @@ Rows between stages hold paths, ids and scores as JSON text; no frame travels th
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
 from curation.media import MediaReader
 from curation.records import Reason, RejectedError, Status
 from curation.sources import local_copy
-from pipelines import cluster
-from pipelines.attempts import Attempts
+from pipelines import attempts, cluster
+from pipelines.attempts import Remote, begun, starting
 from pipelines.cuts import Speech, windows
 from pipelines.ledger import Row
 from pipelines.scan_config import ScanConfig, outcome, refused, split_of
 
-DEATHS = 2  # of the worker on one film, before the film is refused
 MOST_BLOCKS = 4_000  # Ray's cost per block matters beyond; below it one film is one block
 LOCAL_ACTORS, MOST_ACTORS = 64, 1_024
 
@@ -28,7 +27,7 @@ LOCAL_ACTORS, MOST_ACTORS = 64, 1_024
 class Measurer:
     """One actor: a guarded decoder and the shot net, used for film after film."""
 
-    def __init__(self, config: dict[str, Any], attempts: Any) -> None:  # noqa: ANN401 - a Ray handle
+    def __init__(self, config: dict[str, Any], watch: Any) -> None:  # noqa: ANN401 - a Ray handle
         # 5 s of picture and sound that the driver need not import
         import cv2  # noqa: PLC0415
 
@@ -37,9 +36,10 @@ class Measurer:
         cv2.setNumThreads(1)
         self._config = ScanConfig(**config)
         self._fingerprint = self._config.fingerprint()
-        self._attempts = attempts
+        self._watch = Remote(watch)
         self._reader = MediaReader(self._config.limits)
-        self._net = transnet()
+        with starting(self._watch):
+            self._net = transnet()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Measure the films of `batch`; each gives one JSON row whatever happens to it."""
@@ -48,11 +48,8 @@ class Measurer:
     def measure(self, source: Row) -> Row:
         """{source: row, clips: rows, scores: rows} of one film; a refusal becomes its row."""
         speech = Speech.from_ms(source.pop("speech", {}))
-        if ray.get(self._attempts.begin.remote(source["path"])) > DEATHS:
-            detail = f"its worker died {DEATHS} times; the film was left alone after that"
-            return {"source": refused(source, Reason.DECODER_CRASH, detail)}
         try:
-            with local_copy(source["path"]) as path:
+            with begun(self._watch, source["path"]), local_copy(source["path"]) as path:
                 return self._film(source, path, speech)
         except RejectedError as error:
             return {"source": refused(source, error.reason, error.detail)}
@@ -88,17 +85,20 @@ class Measurer:
 
 
 def measure_all(
-    config: ScanConfig, films: list[Row], speech: dict[str, Row] | None = None
+    config: ScanConfig,
+    films: list[Row],
+    speech: dict[str, Row] | None = None,
+    deaths: Path | None = None,
 ) -> Iterator[Row]:
     """Measured films in the order in which they are done; the largest are begun first.
 
-    `speech` holds what cuts respect, by source_id: spans in milliseconds, 14 bytes a word.
+    `speech` holds what cuts respect, by source_id: spans in milliseconds, 14 bytes a word;
+    `deaths` is the file of films that killed a worker.
     """
     if not films:
         return
     quiet_ray_data()
     films = sorted(films, key=lambda row: (-row["bytes"], row["path"]))
-    attempts = ray.remote(num_cpus=0)(Attempts).remote()
     spans = speech or {}
     items = [
         {"source": json.dumps(row | {"speech": spans.get(row["source_id"], {})})} for row in films
@@ -107,7 +107,7 @@ def measure_all(
     data = ray.data.from_items(items, override_num_blocks=blocks)
     measured = data.map_batches(
         Measurer,
-        fn_constructor_args=(config.model_dump(mode="json"), attempts),
+        fn_constructor_args=(config.model_dump(mode="json"), attempts.start(deaths)),
         batch_size=1,
         num_cpus=1,
         compute=pool(config.workers, len(films)),

@@ -5,44 +5,60 @@ Stages: find (here) → hash (Ray tasks) → measure (one actor a core: a guarde
 and measure.py, imported only when there is something to do: a rerun takes no time.
 """
 
+from collections.abc import Collection
+
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
 from curation.sources import Source, find_sources
+from pipelines.attempts import deaths_file
 from pipelines.batches import committed
+from pipelines.budget import ERROR_BUDGET, Budget
 from pipelines.ledger import Ledger, Row
 from pipelines.repeats import mark_repeats
+from pipelines.retry import counted, wanted
 from pipelines.scan_config import ScanConfig, outcome
 from pipelines.speech import cut_rules, score_clips
 from pipelines.tally import Tally
 
-AGAIN = {
-    Reason.UNREADABLE,
-    Reason.INTERNAL,
-}  # what a rerun tries again: neither is the film's fault
 
+def scan(
+    config: ScanConfig,
+    ledger: Ledger,
+    error_budget: float = ERROR_BUDGET,
+    replay: Collection[str] = (),
+) -> Tally:
+    """Scan what is not yet in the ledger; with `replay`, films that failed for these reasons.
 
-def scan(config: ScanConfig, ledger: Ledger) -> Tally:
-    """Scan what is not yet in the ledger.
-
-    Raises ValueError when a source is not there, or was not heard although cuts respect words.
+    Raises ValueError when a source is not there, or was not heard although cuts respect words;
+    BudgetError when a cause that is not the films' fault meets more than a share of them.
     """
     found = find_sources(config.sources)
-    tally = Tally("scan", "films", len(found))
     name = config.fingerprint()
-    done = finished(ledger, name, found)
-    for row in done.values():
+    known = ledger.finished(name)
+    done = finished(ledger, known, found, replay)
+    pending = [s for s in found if s.path not in done]
+    if replay:
+        pending = [s for s in pending if wanted(known.get(s.path), replay)]
+    tally = Tally("scan", "films", len(pending) if replay else len(found))
+    for row in () if replay else done.values():
         tally.add(row["status"], row["reason"], earlier=True)
-    pending = [source for source in found if source.path not in done]
     if pending:
         from pipelines import cluster, hashing, measure  # noqa: PLC0415 - Ray: a rerun need not pay
 
         cluster.start()
-        hashed = hashing.hash_all([new_row(source, name) for source in pending])
+        budget = Budget("films", error_budget)
+        hashed = hashing.hash_all([new_row(source, name) for source in pending], known, budget)
         rows, films = settle_known(hashed, done, ledger.taken_down())
         speech = cut_rules(ledger, config.words, films) if config.words else None
         commit(ledger, name, [{"source": row} for row in rows])
         tally.add_all(rows)
-        measured = measure.measure_all(config, films, speech)
+        budget.check()
+        budget = Budget("films", error_budget)
+        deaths = deaths_file(ledger.folder, f"scan@{name}", replay)
+        measured = (
+            film | {"source": counted(film["source"], known.get(film["source"]["path"]))}
+            for film in measure.measure_all(config, films, speech, deaths)
+        )
         with progress("scan", len(films), "films") as advance:
             for film in committed(
                 measured,
@@ -50,6 +66,8 @@ def scan(config: ScanConfig, ledger: Ledger) -> Tally:
                 lambda film: advance(1, film["source"]["source_id"]),
             ):
                 tally.add(film["source"]["status"], film["source"]["reason"])
+                budget.add_all([film["source"]])
+        deaths.unlink(missing_ok=True)
     finish(ledger, name)
     clips = ledger.clips(name)
     if config.words:
@@ -61,17 +79,18 @@ def scan(config: ScanConfig, ledger: Ledger) -> Tally:
     return tally
 
 
-def finished(ledger: Ledger, name: str, found: list[Source]) -> dict[str, Row]:
-    """Rows of films that need no work: same path, size and time, and nothing worth a retry.
+def finished(
+    ledger: Ledger, known: dict[str, Row], found: list[Source], replay: Collection[str] = ()
+) -> dict[str, Row]:
+    """Rows of films that need no work: same path, size and time, and nothing to be tried again.
 
     A caption or licence that a manifest changed since is taken over into the row.
     """
-    rows = ledger.finished(name)
     done: dict[str, Row] = {}
     changed = []
     for source in found:
-        row = rows.get(source.path)
-        if row is None or row["reason"] in AGAIN:
+        row = known.get(source.path)
+        if row is None or wanted(row, replay):
             continue
         if (row["bytes"], row["mtime_ns"]) != (source.bytes, source.mtime_ns):
             continue

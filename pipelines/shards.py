@@ -66,6 +66,7 @@ class Failure:
     clip_id: str
     reason: str
     detail: str
+    attempts: int = 1
 
 
 @dataclass(frozen=True)

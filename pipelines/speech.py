@@ -5,7 +5,7 @@ row a film in `words@<fingerprint>`: the scan cuts between its words, and clips 
 from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from curation.media import Limits
@@ -14,36 +14,58 @@ from curation.records import Reason, RejectedError, Status
 from curation.sources import Source, find_sources
 from curation.speech.words import from_json, protected
 from curation.spoken import SPOKEN, spoken_scores
+from pipelines.attempts import deaths_file
 from pipelines.batches import committed
+from pipelines.budget import ERROR_BUDGET, Budget
 from pipelines.ledger import Ledger, Row
+from pipelines.retry import counted, wanted
 from pipelines.scan_config import outcome
 from pipelines.speech_config import ListenConfig, SpeechConfig
 from pipelines.tally import Tally
 
 PLACE = ("path", "bytes", "mtime_ns")
-AGAIN = {Reason.UNREADABLE, Reason.INTERNAL}  # what a rerun tries again
 
 
-def speech(config: SpeechConfig, sources: list[str], limits: Limits, ledger: Ledger) -> Tally:
-    """Hear what is not yet in the ledger. Raises ValueError for a wrong source or environment."""
+def speech(
+    config: SpeechConfig,
+    sources: list[str],
+    limits: Limits,
+    ledger: Ledger,
+    error_budget: float = ERROR_BUDGET,
+    replay: Collection[str] = (),
+) -> Tally:
+    """Hear what is not yet in the ledger; with `replay`, films that failed for these reasons.
+
+    Raises ValueError for a wrong source or environment; BudgetError as the scan does.
+    """
     table = config.table()
     assert table is not None, "no engine is asked for"
     found = find_sources(sources)
-    tally = Tally("speech", "films", len(found))
     known = {row["path"]: row for row in ledger.rows(table)}
-    done = finished(known, found)
-    for row in done.values():
+    done = finished(known, found, replay)
+    pending = [s for s in found if s.path not in done]
+    if replay:
+        pending = [s for s in pending if wanted(known.get(s.path), replay)]
+    tally = Tally("speech", "films", len(pending) if replay else len(found))
+    for row in () if replay else done.values():
         tally.add(row["status"], row["reason"], earlier=True)
-    pending = [source for source in found if source.path not in done]
     if pending:
         from pipelines import cluster, hashing, listen  # noqa: PLC0415 - Ray: a rerun need not pay
 
         cluster.start()
-        hashed = hashing.hash_all([new_row(source) for source in pending])
+        budget = Budget("films", error_budget)
+        hashed = hashing.hash_all([new_row(source) for source in pending], known, budget)
         settled, films = settle(hashed, done, known, ledger.taken_down())
         ledger.append(table, settled)
         tally.add_all(settled)
-        heard = listen.listen_all(ListenConfig(speech=config, limits=limits), films)
+        budget.check()
+        budget = Budget("films", error_budget)
+        deaths = deaths_file(ledger.folder, table, replay)
+        listening = ListenConfig(speech=config, limits=limits)
+        heard = (
+            counted(row, known.get(row["path"]))
+            for row in listen.listen_all(listening, films, deaths)
+        )
         with progress("speech", len(films), "films") as advance:
             for row in committed(
                 heard,
@@ -51,6 +73,8 @@ def speech(config: SpeechConfig, sources: list[str], limits: Limits, ledger: Led
                 lambda row: advance(1, row["source_id"]),
             ):
                 tally.add(row["status"], row["reason"])
+                budget.add_all([row])
+        deaths.unlink(missing_ok=True)
         ledger.compact(table)
     rows = ledger.read(table)
     words, voiced = (sum(filter(None, rows[c].to_pylist())) for c in ("words", "voiced_s"))
@@ -63,12 +87,14 @@ def new_row(source: Source) -> Row:
     return {name: getattr(source, name) for name in PLACE}
 
 
-def finished(known: dict[str, Row], found: list[Source]) -> dict[str, Row]:
-    """Rows of films that need no work: same path, size and time, and nothing worth a retry."""
+def finished(
+    known: dict[str, Row], found: list[Source], replay: Collection[str] = ()
+) -> dict[str, Row]:
+    """Rows of films that need no work: same path, size and time, and nothing to be tried again."""
     done = {}
     for source in found:
         row = known.get(source.path)
-        if row is None or row["reason"] in AGAIN:
+        if row is None or wanted(row, replay):
             continue
         if (row["bytes"], row["mtime_ns"]) == (source.bytes, source.mtime_ns):
             done[source.path] = row

@@ -12,7 +12,7 @@ class DataRoot:
 
     @property
     def ledger(self) -> Path:
-        """Parquet tables: sources, clips, scores, verdicts, artefacts, failures."""
+        """Parquet tables: sources, clips, scores, verdicts, artefacts."""
         return self.path / "ledger"
 
     @property

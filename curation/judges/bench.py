@@ -1,6 +1,7 @@
 """All judges over the clips of a film; a judge that fails loses its own row and nothing else."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from curation.assets import MissingModelError
@@ -14,6 +15,8 @@ from curation.media import MediaReader
 from curation.records import Reason, RejectedError, Status, clean
 
 Row = dict[str, Any]
+# Told what is begun, for as long as it lasts; may refuse it: who watches knows what kills workers.
+Begun = Callable[[str], AbstractContextManager[None]]
 JUDGE: dict[str, Callable[[Evidence], Row]] = {
     "text": text.judge,
     "faces": faces.judge,
@@ -27,11 +30,19 @@ JUDGE: dict[str, Callable[[Evidence], Row]] = {
 }
 
 
-class Bench:
-    """The judges of a recipe with their models, which are loaded when first asked."""
+def unwatched(_: str) -> AbstractContextManager[None]:
+    """Nobody watches."""
+    return nullcontext()
 
-    def __init__(self, config: JudgeConfig, reader: MediaReader) -> None:
-        self._config, self._reader = config, reader
+
+class Bench:
+    """The judges of a recipe with their models, which are loaded when first asked.
+
+    `begun` is told of every clip that is read and of every judgement.
+    """
+
+    def __init__(self, config: JudgeConfig, reader: MediaReader, begun: Begun = unwatched) -> None:
+        self._config, self._reader, self._begun = config, reader, begun
         self._tools = Tools(config)
 
     def judge_film(self, path: str, clips: list[Row]) -> list[tuple[str, Row]]:
@@ -41,8 +52,11 @@ class Bench:
         """
         rows: list[tuple[str, Row]] = []
         left = list(clips)
+        looks = look(self._reader, path, clips, self._config)
         try:
-            for clip, seen in look(self._reader, path, clips, self._config):
+            while left:
+                with self._begun(f"{left[0]['clip_id']} reading"):
+                    clip, seen = next(looks)
                 rows += self.judge(seen, clip["judges"])
                 left.pop(0)
         except RejectedError as error:
@@ -56,14 +70,15 @@ class Bench:
     def judge(self, seen: Seen, names: list[str]) -> list[tuple[str, Row]]:
         """(judge, row) of one clip; evidence that several judges need is made once."""
         evidence = Evidence(seen, self._tools, self._config)
-        return [(name, judgement(name, evidence)) for name in names]
+        return [(name, judgement(name, evidence, self._begun)) for name in names]
 
 
-def judgement(name: str, evidence: Evidence) -> Row:
+def judgement(name: str, evidence: Evidence, begun: Begun = unwatched) -> Row:
     """The row of one judge: all its columns, null where it says nothing, and its status."""
     clip = evidence.seen.clip_id
     try:
-        found = JUDGE[name](evidence)
+        with begun(f"{clip} {name}"):
+            found = JUDGE[name](evidence)
         assert set(found) <= set(COLUMNS[name]), f"{name} gave columns that it does not declare"
         return empty(name, clip, Status.OK) | rounded(found)
     except MissingModelError as error:

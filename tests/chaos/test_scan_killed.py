@@ -90,13 +90,18 @@ def test_a_film_that_kills_its_worker_becomes_a_row(config, undisturbed, tmp_pat
                 os.kill(os.getpid(), signal.SIGKILL)
             return super()._film(source, path, speech)
 
-    monkeypatch.setattr(measure, "Measurer", Fragile)
     ledger = Ledger(tmp_path)
-    scan(config, ledger)
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "Measurer", Fragile)
+        scan(config, ledger)
+        assert scan(config, ledger).earlier == len(undisturbed.rows("sources")), "left alone"
     rows = {r["path"]: r for r in ledger.rows("sources")}
     others = {r["path"]: r for r in undisturbed.rows("sources")}
-    assert rows[poison]["reason"] == "decoder_crash"
+    assert (rows[poison]["reason"], rows[poison]["attempts"]) == ("worker_died", 2)
     assert "died 2 times" in rows[poison]["detail"]
     assert {p: r for p, r in rows.items() if p != poison} == {
         p: r for p, r in others.items() if p != poison
     }
+    replayed = scan(config, ledger, replay=["worker_died"])
+    assert (replayed.total, replayed.status["failed"]) == (1, 0)
+    assert contents(ledger) == contents(undisturbed)

@@ -31,9 +31,9 @@ def config_of(server, prefer=("llm",), **more):
     return CaptionConfig(prefer=prefer, llm=LLMConfig(**llm))
 
 
-def run(server, ledger, **more):
+def run(server, ledger, replay=(), **more):
     config = config_of(server, **more)
-    tally = caption(config, ledger, FP)
+    tally = caption(config, ledger, FP, replay=replay)
     captions = {r["clip_id"]: r for r in ledger.rows(f"scores/caption@{config.fingerprint()}")}
     answers = {r["clip_id"]: r for r in ledger.rows(f"scores/answers@{config.llm.fingerprint()}")}
     return tally, captions, answers
@@ -110,6 +110,23 @@ def test_a_server_that_always_errs_captions_nothing(scene, mode):
     assert captions == {}
     assert tally.status["failed"] == len(truth)
     assert {a["status"] for a in answers.values()} == {"failed"}
+
+
+def test_a_replay_asks_again_only_where_the_reason_is(scene):
+    """Answers that a better day at the server cannot change, or a replay that pays for all."""
+    ledger, truth = scene
+    poor = sorted(truth)[:2]
+    with CaptionServer({clip: ["truncated"] for clip in poor}) as server:
+        _, _, first = run(server, ledger)
+        asked = len(server.requests)
+        run(server, ledger, replay=["timeout"])
+        assert len(server.requests) == asked
+        _, captions, answers = run(server, ledger, replay=["bad_caption"])
+        assert len(server.requests) == asked + len(poor)
+    assert [first[clip]["attempts"] for clip in poor] == [1, 1]
+    assert {row["attempts"] for row in answers.values()} == {None}
+    assert wrong(captions, truth) == {}
+    assert len(captions) == len(truth)
 
 
 def test_ends_of_answers_have_names(scene):

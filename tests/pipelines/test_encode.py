@@ -17,6 +17,7 @@ from curation.world.config import Defects, WorldConfig
 from curation.world.film import make_film
 from model.geometry import Geometry
 from model.vae import load_video_vae
+from pipelines.attempts import Attempts
 from pipelines.contract import find_set, read_constants, read_contract
 from pipelines.encode import encode
 from pipelines.encode_clip import ClipEncoder
@@ -156,6 +157,73 @@ def test_failures_are_rows(root, films, config, tmp_path):
         "too_short": 1,
     }
     assert read_contract(find_set(root))["counts"]["ok"] == 5
+    assert verify(find_set(root)) == []
+
+
+def test_only_failures_are_tried_again(films, config, tmp_path, monkeypatch):
+    """A clip that failed and takes its whole shard through the networks again, or a replay of one
+    reason that retries another, or loses the number of tries."""
+    broken = tmp_path / "films"
+    shutil.copytree(films, broken)
+    root = DataRoot(tmp_path / "data")
+    rows = fill_ledger(root, broken)
+    (broken / "0.mp4").unlink()
+    mute = rows[-1]["clip_id"]
+    Ledger(root.ledger).append("scores/caption@caption", [{"clip_id": mute, "short": " "}])
+    config = config.model_copy(update={"shard_clips": 9})
+    made = []
+
+    def counting(self, row, bucket, clip=ClipEncoder.clip):
+        made.append(row["clip_id"])
+        return clip(self, row, bucket)
+
+    monkeypatch.setattr(ClipEncoder, "clip", counting)
+    encode(root, config, INPUTS)
+    lost = [row["clip_id"] for row in rows if row["path"].endswith("0.mp4")]
+    made.clear()
+    again = encode(root, config, INPUTS)
+    assert sorted(made) == sorted(lost), "what any rerun tries again, and nothing else"
+    assert again.total == 8
+    shutil.copy2(films / "0.mp4", broken / "0.mp4")
+    made.clear()
+    replayed = encode(root, config, INPUTS, replay=["bad_caption"])
+    assert made == [mute]
+    assert (replayed.total, replayed.reasons) == (1, {"bad_caption": 1})
+    table = {r["clip_id"]: r for r in Ledger(root.ledger).rows(f"artefacts/{find_set(root).name}")}
+    assert table[mute]["attempts"] == 2
+    assert {table[clip]["attempts"] for clip in lost} == {2}
+    assert encode(root, config, INPUTS).reasons == {"bad_caption": 1}
+    assert verify(find_set(root)) == []
+    assert not list(root.ledger.glob("deaths/*"))
+
+
+def test_a_clip_that_kills_the_process_is_set_aside(films, config, tmp_path, monkeypatch):
+    """A clip that no run survives, where the driver does the work and nobody else can count."""
+    root = DataRoot(tmp_path)
+    poison = fill_ledger(root, films)[1]["clip_id"]
+
+    class GoneError(BaseException):
+        """As far as `encode` can tell the process has ended: nothing below is run."""
+
+    def dies(self, row, bucket, clip=ClipEncoder.clip):
+        if row["clip_id"] == poison:
+            raise GoneError
+        return clip(self, row, bucket)
+
+    monkeypatch.setattr(ClipEncoder, "clip", dies)
+    monkeypatch.setattr(Attempts, "end", lambda *_: None)
+    monkeypatch.setattr(Attempts, "close", lambda *_: None)
+    for _ in range(2):
+        with pytest.raises(GoneError):
+            encode(root, config, INPUTS)
+    tally = encode(root, config, INPUTS)
+    assert (tally.status["ok"], tally.reasons) == (7, {"worker_died": 1})
+    row = {r["clip_id"]: r for r in Ledger(root.ledger).rows(f"artefacts/{find_set(root).name}")}
+    assert row[poison]["attempts"] == 2
+    assert encode(root, config, INPUTS).earlier == 8, "a rerun leaves it alone"
+    monkeypatch.undo()
+    freed = encode(root, config, INPUTS, replay=["worker_died"])
+    assert (freed.total, freed.status["ok"]) == (1, 1)
     assert verify(find_set(root)) == []
 
 

@@ -1,5 +1,6 @@
 """The ledger: whole rows, one a key, the same bytes whatever the order of arrival."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.ledger import Ledger
@@ -80,6 +81,19 @@ def test_replace_writes_only_what_differs(tmp_path):
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "verdicts/x").iterdir()}
     assert ledger.replace("verdicts/x", rows[:1])
     assert [r["clip_id"] for r in ledger.rows("verdicts/x")] == ["c0"]
+
+
+def test_a_ledger_of_before_the_count_still_reads(tmp_path):
+    """A data set that an older version made and that this one cannot open."""
+    ledger = Ledger(tmp_path)
+    ledger.append("sources", [source("a", status="failed") | {"reason": "corrupt"}])
+    (part,) = (tmp_path / "sources").iterdir()
+    pq.write_table(pq.read_table(part, partitioning=None).drop_columns(["attempts"]), part)
+    ledger.append("sources", [source("b", status="failed") | {"attempts": 2}])
+    assert [row["attempts"] for row in ledger.rows("sources")] == [None, 2]
+    assert ledger.read("sources", ["attempts"])["attempts"].to_pylist() == [None, 2]
+    assert ledger.compact("sources")
+    assert [row["attempts"] for row in ledger.rows("sources")] == [None, 2]
 
 
 def test_unknown_tables_and_columns_are_errors(tmp_path):

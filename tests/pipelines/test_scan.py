@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from curation.media_write import transcode
 from curation.world.config import Defects, WorldConfig
 from curation.world.films import film_path, write_film
+from pipelines import batches, measure
+from pipelines.budget import BudgetError
 from pipelines.ledger import Ledger
 from pipelines.scan import scan
 from pipelines.scan_config import ScanConfig, WindowConfig, split_of
@@ -134,6 +137,65 @@ def test_parallelism_leaves_no_trace(scanned, tmp_path):
     other = Ledger(tmp_path / "ledger")
     scan(config.model_copy(update={"workers": 1}), other)
     assert contents(other) == contents(ledger)
+
+
+def rows_of(ledger):
+    return {Path(row["path"]).name: row for row in ledger.rows("sources")}
+
+
+def test_only_what_is_new_or_replayed_is_decoded(films, scanned, tmp_path, monkeypatch):
+    """A top-up that decodes the whole folder, or a replay that takes up more than was asked for."""
+    config, ledger, first = scanned
+    copy = Ledger(tmp_path / "ledger")
+    shutil.copytree(ledger.folder, copy.folder)
+    more = tmp_path / "more"
+    write_film(WorldConfig(seed=5, **LOOK), more, 0)
+    config = config.model_copy(update={"sources": [str(films), str(more)]})
+    decoded = []
+
+    def counting(config, rows, *given, measure_all=measure.measure_all):
+        decoded.extend(row["path"] for row in rows)
+        return measure_all(config, rows, *given)
+
+    monkeypatch.setattr(measure, "measure_all", counting)
+    again = scan(config, copy, replay=["format_not_allowed"])
+    assert decoded == [str(films / "text.mp4")]
+    assert (again.total, again.status["failed"]) == (1, 1)
+    before, after = rows_of(ledger), rows_of(copy)
+    assert (before.pop("text.mp4")["attempts"], after.pop("text.mp4")["attempts"]) == (1, 2)
+    assert after == before
+    decoded.clear()
+    topped_up = scan(config, copy)
+    assert decoded == [str(film_path(more, 0))]
+    assert (topped_up.earlier, topped_up.total) == (first.total, first.total + 1)
+
+
+class Broken(measure.Measurer):
+    """A worker whose disk is full."""
+
+    def _film(self, source, path, speech):
+        time.sleep(0.05)  # so that the driver can be early
+        raise OSError("no space left on device")
+
+
+def test_a_broken_system_stops_the_scan(tmp_path, local_ray, monkeypatch):
+    """A scan that fails on film after film for hours, keeps nothing, or cannot go on afterwards."""
+    for number in range(40):
+        (tmp_path / f"{number:02d}.mp4").write_bytes(f"film {number}".encode())
+    config = ScanConfig(sources=[str(tmp_path)], window=WINDOW)
+    ledger = Ledger(tmp_path / "ledger")
+    monkeypatch.setattr(batches, "COMMIT_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "Measurer", Broken)
+        with pytest.raises(BudgetError, match=r"20 of 20 films failed as internal.*no space"):
+            scan(config, ledger)
+    kept = ledger.rows("sources")
+    assert 20 <= len(kept) < 40
+    assert {row["attempts"] for row in kept} == {1}
+    tally = scan(config, ledger)
+    assert tally.reasons == {"format_not_allowed": 40}
+    tried = sorted(row["attempts"] for row in ledger.rows("sources"))
+    assert tried == [1] * (40 - len(kept)) + [2] * len(kept)
 
 
 def contents(ledger):

@@ -49,7 +49,7 @@ def test_webdataset_reads_them(tmp_path):
 def test_read_by_offset(tmp_path):
     """Catches offsets that are off by a header."""
     side = write_shard(tmp_path, "a", [*clips(3), Failure("x", "corrupt", "d"), *clips(6)[3:]])
-    assert side["failures"] == [{"clip_id": "x", "reason": "corrupt", "detail": "d"}]
+    assert side["failures"] == [{"clip_id": "x", "reason": "corrupt", "detail": "d", "attempts": 1}]
     with (tmp_path / "a.tar").open("rb") as handle:
         for entry, clip in reversed(list(zip(side_entries(side), clips(6), strict=True))):
             info, tensors = read_sample(handle.fileno(), entry)

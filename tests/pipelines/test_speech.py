@@ -126,7 +126,7 @@ def test_a_second_run_hears_nothing(films, heard, scanned, monkeypatch):
     """A rerun that listens again, or writes; a moved film that loses its words."""
     ledger, first = heard
     before = {p: p.stat().st_mtime_ns for p in ledger.folder.rglob("*.parquet")}
-    monkeypatch.setattr(listen, "listen_all", lambda _, films: iter([]) if not films else 1 / 0)
+    monkeypatch.setattr(listen, "listen_all", lambda _, films, __: iter([]) if not films else 1 / 0)
     again = speech(CONFIG, [str(films)], Limits(), ledger)
     assert again.status == first.status
     assert again.earlier == again.total
