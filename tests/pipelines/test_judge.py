@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from curation.judges.config import JudgeConfig
+from curation.judges.config import ClipModel, JudgeConfig
 from curation.world.config import WorldConfig
 from curation.world.films import film_path, write_film
 from pipelines import batches, judge_actors
 from pipelines import judge as judging
-from pipelines.judge import CLIPS_A_TASK, judge, tasks
+from pipelines.judge import CLIPS_A_TASK, judge, lacking, tasks
 from pipelines.ledger import Ledger
 
 pytest.importorskip("rapidocr", reason="the extra curate is not installed")
@@ -107,6 +107,21 @@ def test_a_run_that_dies_loses_only_what_was_in_flight(ledger, local_ray, monkey
 
 def contents(ledger, table):
     return {p.name: p.read_bytes() for p in (ledger.folder / table).iterdir()}
+
+
+def test_a_changed_model_lacks_only_its_own_column(tmp_path):
+    """Another aesthetic model, and text and faces of a million clips read anew."""
+    ledger, clips = Ledger(tmp_path), [{"clip_id": "a"}, {"clip_id": "b"}]
+    config = JudgeConfig(judges=("text", "faces", "looks"))
+    for table in config.tables().values():
+        ledger.append(table, [clip | {"status": "ok"} for clip in clips])
+    assert lacking(ledger, config.tables(), clips)[0] == {}
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"others")
+    other = config.model_copy(update={"clip": ClipModel(name="ViT-B-32", weights=str(weights))})
+    missing, done = lacking(ledger, other.tables(), clips)
+    assert missing == {"a": {"looks": None}, "b": {"looks": None}}
+    assert len(done) == 4
 
 
 def test_tasks_hold_all_that_is_missing_once():
