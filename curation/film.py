@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from curation.film_config import FilmConfig
+from curation.freeze import AROUND_S, Heard, freeze_s
 from curation.look import look
 from curation.media import MediaReader, Probe
 from curation.overlay import MOST, overlay_scores
-from curation.picture import picture_scores, stuck_s
+from curation.picture import picture_scores
 from curation.records import Reason, RejectedError, clip_id
 from curation.scores import SCORES, crop_of
 from curation.shots import Net, ShotFinder
@@ -89,12 +90,12 @@ def measure_film(
     ]
     scores = []
     looks = with_look(reader, path, clips, shots)
-    for (clip, sound, rate), picture in zip(
+    for (clip, sound, heard), picture in zip(
         with_sound(reader, path, probe, clips), looks, strict=True
     ):
-        row = {"clip_id": clip["clip_id"]} | score_clip(track, size, clip, sound, rate)
+        row = {"clip_id": clip["clip_id"]} | score_clip(track, size, clip, sound, heard.rate)
         start, end = shots[clip["shot"]]
-        row["stuck_s"] = stuck_s(track.between(start, clip["end_s"]), clip["start_s"])
+        row["freeze_s"] = freeze_s(track.between(start, end), clip["start_s"], clip["end_s"], heard)
         row |= look(without_bars(picture, row))
         here = stills.between(clip["start_s"], clip["end_s"])
         others = stills.outside(start, end)
@@ -171,13 +172,13 @@ def drift_ms(probe: Probe, start: float, end: float) -> float | None:
 
 def with_sound(
     reader: MediaReader, path: str, probe: Probe, clips: list[Row]
-) -> Iterator[tuple[Row, np.ndarray, int]]:
-    """Each clip with its sound [channels,N] (no channels where there is none) and the rate.
-
-    Neighbouring clips share one read.
+) -> Iterator[tuple[Row, np.ndarray, Heard]]:
+    """Each clip with its sound [channels,N] (no channels where there is none), and what is heard
+    around it as far as it was read. Neighbouring clips share one read.
     """
     if probe.audio is None:
-        yield from ((clip, np.zeros((0, 0), np.float32), SOUND_RATES[0]) for clip in clips)
+        nothing = Heard(np.zeros((0, 0), np.float32), SOUND_RATES[0], 0.0)
+        yield from ((clip, nothing.samples, nothing) for clip in clips)
         return
     rate = min(max(probe.audio.rate, SOUND_RATES[0]), SOUND_RATES[1])
     rest = list(clips)
@@ -188,8 +189,11 @@ def with_sound(
         sound = reader.sound(path, rate, first, group[-1]["end_s"])
         for clip in group:
             begin = round((clip["start_s"] - first) * rate)
-            length = round((clip["end_s"] - clip["start_s"]) * rate)
-            yield clip, sound.samples[:, begin : begin + length], rate
+            end = begin + round((clip["end_s"] - clip["start_s"]) * rate)
+            around = round(AROUND_S * rate)
+            early = max(0, begin - around)
+            heard = Heard(sound.samples[:, early : end + around], rate, first + early / rate)
+            yield clip, sound.samples[:, begin:end], heard
 
 
 def with_look(

@@ -18,12 +18,12 @@ MOST = 12  # pictures of the clip, and as many of the rest of the film
 FEWEST = 4
 WINDOW = 7  # pixels: a logo has edges of both directions within it, a horizon has not
 PIECES = 3  # edge pixels of each direction within it
-LARGEST = 0.12  # share of the picture: what is larger is the scene itself
+LARGEST = 0.08  # share of the picture: what is larger is the scene itself, or a page around it
 SMALLEST = 12  # pixels
 OTHER = 6.0  # levels by which another shot's mean picture differs
 PATH = 0.1  # heights that the camera must travel
 STIRRED = 12  # levels
-LINES = 8  # candidates for each side of a rectangle
+LINES = 20  # candidates for the sides of a rectangle: a page of text has many
 SIDE = 0.7  # share of a rectangle's side that is a fixed edge
 INSIDE = 0.97  # share of all motion inside the rectangle
 INSET = (0.06, 0.7)  # share of the picture that a film inside it covers
@@ -112,14 +112,13 @@ def inset(lumas: list[Luma], fixed: Edges) -> float | None:
     if stirred.sum() < 20:
         return None
     inside = np.pad(stirred.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    rows, columns = lines(fixed.down), lines(fixed.across.T)
     # Cumulative counts along each line; a line may waver by a pixel.
     down = reach(fixed.down).cumsum(axis=1)
     across = reach(fixed.across.T).cumsum(axis=1)
     best = 0.0
     size = float(stirred.size)
-    for top, bottom in combinations(rows, 2):
-        for left, right in combinations(columns, 2):
+    for top, bottom in around(lines(fixed.down), stirred.sum(axis=1)):
+        for left, right in around(lines(fixed.across.T), stirred.sum(axis=0)):
             share = (bottom - top) * (right - left) / size
             if not INSET[0] <= share <= INSET[1] or (best and share >= best):
                 continue
@@ -135,6 +134,12 @@ def inset(lumas: list[Luma], fixed: Edges) -> float | None:
             if box >= INSIDE * stirred.sum():
                 best = share
     return best
+
+
+def around(places: list[int], stirred: Floats) -> list[tuple[int, int]]:
+    """The pairs of lines between which INSIDE of all motion lies; `stirred` is motion by line."""
+    upto = np.concatenate([[0.0], stirred.cumsum() / stirred.sum()])
+    return [(a, b) for a, b in combinations(places, 2) if upto[b + 1] - upto[a] >= INSIDE]
 
 
 def reach(mask: Mask) -> Floats:

@@ -5,11 +5,10 @@ import numpy as np
 from curation.colour import NAMES, main_colours
 from curation.likeness import clip_hash
 from curation.scores import CROP
-from curation.shots import runs
 from curation.sight import REPEAT, Track
 
-ABRUPT = 4 * REPEAT  # change of a frame that is in full motion
 LIT = 0.005  # share of pixels above black from which on a frame shows something
+LINE = 0.5  # share of a bar's length beyond which the picture is brighter
 PAIR = 0.05  # by how much two bars of a pair may differ
 REGULAR = 0.25  # of the usual step: what a step may differ from it
 ROUNDED_S = 0.0021  # containers round times to 1 ms, so steps by as much as 2
@@ -67,39 +66,31 @@ def motion_scores(pairs: Track, step: np.ndarray, height: int) -> Scores:
     }
 
 
-def stuck_s(shot: Track, start: float) -> float:
-    """Seconds from `start` on in the longest stretch of repeats that began in full motion, or the
-    whole of a shot in which nothing ever moves.
-
-    `shot` holds the clip's shot up to the clip's end: whether a picture stuck may show before the
-    clip. Things that come to rest move less and less before (under ABRUPT on the last frame).
-    """
-    change = shot["change"][1:]  # the first is the cut
-    longest = 0.0
-    for first, last in runs(change < REPEAT):
-        never = last - first + 1 == len(change)
-        if never or (first and change[first - 1] >= ABRUPT):
-            longest = max(longest, shot.times[last + 1] - max(start, shot.times[first]))
-    return float(longest)
-
-
 def bars(track: Track) -> Box:
     """Shares of the picture under black bars at top, bottom, left and right.
 
-    Bars are dark borders that no frame of the clip lights up; frames without any light say nothing.
-    They come in pairs of like size; a dark floor does not.
+    Bars are dark borders that no frame of the clip lights up and that end in a line; frames without
+    any light say nothing. They come in pairs of like size; a dark floor does not, and what is dark
+    around a lit thing ends nowhere.
     """
     seen = track["lit"] >= LIT
     if not seen.any():
         return 0.0, 0.0, 0.0, 0.0
     top, bottom, west, east = (
-        float(track[name][seen].min()) for name in ("top", "bottom", "west", "east")
+        bar(track[side][seen], track[f"{side}_edge"][seen])
+        for side in ("top", "bottom", "west", "east")
     )
-    if abs(top - bottom) > PAIR:
+    if abs(top - bottom) > PAIR or not (top and bottom):
         top = bottom = 0.0
-    if abs(west - east) > PAIR:
+    if abs(west - east) > PAIR or not (west and east):
         west = east = 0.0
     return top, bottom, west, east
+
+
+def bar(shares: np.ndarray, edges: np.ndarray) -> float:
+    """The narrowest of a side's dark borders [N]; 0 where it does not end in a line."""
+    share = float(shares.min())
+    return share if np.median(edges[shares == share]) >= LINE else 0.0
 
 
 def crop(box: Box, height: int, width: int) -> Scores:

@@ -19,9 +19,10 @@ PICTURE = {
     "camera_motion": Score("heights/s", "median flow vector: what the whole picture does"),
     "subject_share": Score("0…1", "share of pixels that move against the camera"),
     "frozen_share": Score("0…1", "share of frames that repeat the frame before"),
-    "stuck_s": Score(
+    "freeze_s": Score(
         "s",
-        "longest stretch of repeats that began in full motion, or all of a still; 0 for rest",
+        "longest stretch of repeats under which sounds go on, and that begins in full motion or "
+        "ends in a jump or at the cut; 0 for rest, under 0.5 s; null without sound or in the dark",
     ),
     "irregular_share": Score(
         "0…1", "share of frames that come a quarter of a step too early or late: dropped or varying"
@@ -101,7 +102,11 @@ SOUND = {
     "channels": Score("count", "sound channels; 0 without a track"),
 }
 SYNC = {
-    "sync_offset_ms": Score("ms", "sound behind (+) or ahead (-) of picture events"),
+    "sync_offset_ms": Score(
+        "ms",
+        "sound behind (+) or ahead (-) of picture events; null under 15 frames a second, where it "
+        "is a guess",
+    ),
     "sync_confidence": Score("sigmas", "how far the best offset stands above all others"),
     "sync_match": Score(
         "sigmas", "how far no offset (within one frame) stands above all others: the pair as it is"

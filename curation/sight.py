@@ -17,6 +17,7 @@ Pixels = NDArray[np.uint8]  # [N,H,W,3] or [H,W,3]
 Floats = NDArray[np.float64]
 
 BLACK = 24  # luma of 255: codec black is 16, plus its noise
+LIFT = 6  # levels by which a picture is brighter than the bar beside it
 WHITE = 250  # luma of 255 that no camera tells apart from more
 STILL_S = 0.5  # a kept picture is 16 KB at 96 px
 MOST_STILLS = 8_000  # 130 MB; films of more than 67 minutes keep fewer a second
@@ -45,6 +46,10 @@ COLUMNS = (
     "bottom",
     "west",
     "east",
+    "top_edge",  # share of the columns or rows that are lit up where that border ends
+    "bottom_edge",
+    "west_edge",
+    "east_edge",
     *NAMES,  # share of the picture under each colour
 )
 INDEX = {name: i for i, name in enumerate(COLUMNS)}
@@ -189,11 +194,18 @@ def motion(flow: NDArray[np.float32], stirred: NDArray[np.bool_]) -> list[float]
 
 
 def borders(luma: NDArray[np.uint8]) -> list[float]:
-    """Dark rows at top and bottom, dark columns at left and right, as shares of the picture."""
-    rows = cv2.reduce(luma, 1, cv2.REDUCE_MAX).ravel()
-    columns = cv2.reduce(luma, 0, cv2.REDUCE_MAX).ravel()
-    shares = []
-    for line in (rows, rows[::-1], columns, columns[::-1]):
-        bright = line > BLACK
-        shares.append(float(bright.argmax()) / line.size if bright.any() else 1.0)
-    return shares
+    """Dark rows at top and bottom, dark columns at left and right, as shares of the picture; then
+    for each how much of it ends in a line: the share of its length beyond which it is brighter.
+    """
+    shares, ends = [], []
+    for image in (luma, luma[::-1], luma.T, luma.T[::-1]):
+        bright = image.max(axis=1) > BLACK
+        width = int(bright.argmax()) if bright.any() else len(image)
+        shares.append(width / len(image))
+        if not 0 < width < len(image) - 1:
+            ends.append(0.0)
+            continue
+        # The line between is a mixture of both.
+        lifted = image[width + 1] >= image[width - 1].astype(np.int16) + LIFT
+        ends.append(np.count_nonzero(lifted) / lifted.size)
+    return [*shares, *ends]

@@ -171,8 +171,8 @@ def hertz_to_mel(frequency: float) -> float:
     return float(2595 * np.log10(1 + frequency / 700))
 
 
-def onsets(mono: Floats, rate: int) -> Floats:
-    """Times of sudden sounds: peaks of onset strength above ONSET_DB, 50 ms apart at least."""
+def onsets(mono: Floats, rate: int, least: float = ONSET_DB) -> Floats:
+    """Times of sudden sounds: peaks of onset strength above `least` dB, 50 ms apart at least."""
     times, strength = onset_strength(mono, rate)
-    peaks, _ = signal.find_peaks(strength, height=ONSET_DB, distance=round(0.05 / ONSET_STEP_S))
+    peaks, _ = signal.find_peaks(strength, height=least, distance=round(0.05 / ONSET_STEP_S))
     return times[peaks]

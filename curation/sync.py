@@ -17,36 +17,48 @@ MIN_SOUNDS = 3
 REACH_S = 0.6  # larger offsets are not told from other events
 CONFIDENT = 2.5
 AROUND_S = 0.4
-SLOWEST = 8.0  # frames a second whose chance peaks are the measure of confidence
+LEAST_FPS = 15.0  # slower films hold too few frames between two events (docs/scores.md)
+CHANCE_FPS = 8.0  # frames a second whose chance peaks are the measure of confidence
 
 
 def sync_scores(track: Track, mono: Floats, rate: int, start: float) -> dict[str, float | None]:
     """Offset, confidence and resolution of a clip whose first sample lies at `start` seconds.
 
-    Picture events are sudden changes of motion or of the picture, sound events are onsets. The
-    offset is where their cross-correlation is largest; confidence says by how many standard
-    deviations that stands above all other offsets, as at SLOWEST frames a second; match says it of
-    no offset at all. Null without picture events, or with fewer than
-    MIN_SOUNDS sounds, where chance decides (Big Buck Bunny's music gave 4.4 from two of them).
+    Below LEAST_FPS only the resolution: confident offsets are wrong too often there.
     """
     if len(track.times) < 5 or not mono.size:
         return {}
     floor = float(np.median(np.diff(track.times)))
     scores: dict[str, float | None] = {"sync_floor_ms": floor * 1000}
+    if floor * LEAST_FPS > 1.02:  # containers round times
+        return scores
+    return scores | offset_scores(track, mono, rate, start)
+
+
+def offset_scores(track: Track, mono: Floats, rate: int, start: float) -> dict[str, float | None]:
+    """Offset, confidence and match at whatever frame rate; see sync_scores.
+
+    Picture events are sudden changes of motion or of the picture, sound events are onsets. The
+    offset is where their cross-correlation is largest; confidence says by how many standard
+    deviations that stands above all other offsets, as at CHANCE_FPS frames a second; match says it
+    of no offset at all. Null without picture events, or with fewer than
+    MIN_SOUNDS sounds, where chance decides (Big Buck Bunny's music gave 4.4 from two of them).
+    """
+    floor = float(np.median(np.diff(track.times)))
     times, strength = onset_strength(mono, rate)
     seen, heard = visual_events(track), peaks_only(strength)
     if seen.max() <= 0 or len(onsets(mono, rate)) < MIN_SOUNDS:
-        return scores
+        return {}
     span = mono.size / rate
     picture = spread(track.times - start, seen, span, floor)
     sound = spread(times, heard, span, floor)
     lags, likeness = correlate(picture, sound)
     deviation = likeness.std()
     if deviation <= 0:
-        return scores
+        return {}
     best = int(likeness.argmax())
-    height = (likeness - np.median(likeness)) / deviation - chance(floor) + chance(1 / SLOWEST)
-    return scores | {
+    height = (likeness - np.median(likeness)) / deviation - chance(floor) + chance(1 / CHANCE_FPS)
+    return {
         "sync_offset_ms": float(lags[best] * 1000),
         "sync_confidence": float(height[best]),
         "sync_match": float(height[np.abs(lags) <= floor].max()),
@@ -80,24 +92,20 @@ def visual_events(track: Track) -> Floats:
     """How suddenly each frame changes what moves, [N]: 0 for steady motion and for stillness.
 
     At an impact some one-sided flows (see sight.motion) fall and others rise at once; in free
-    motion they change slowly. What a film does all the time is subtracted: the median of AROUND_S
-    around each frame, or of the whole where that is less than five frames, so that a pan over a
-    rough scene hides no impact (16 films at 16 and 24 frames a second: offsets within one frame
-    0.89 and 0.81 of all before, 0.98 and 0.87 after; at 8 a local median finds worse).
+    motion they change slowly. What a film does all the time is subtracted, the median of AROUND_S
+    around each frame, so that a pan over a rough scene hides no impact (16 films at 16 and 24
+    frames a second: offsets within one frame 0.89 and 0.81 of all before, 0.98 and 0.87 after).
     """
     sides = np.stack([track[name] for name in ("right", "left", "down", "up")], axis=1)
     around = 2 * int(AROUND_S / float(np.median(np.diff(track.times))) / 2) + 1
-    local = around >= 5
     jump = np.zeros(len(sides))
     change = sides[2:] - sides[1:-1]  # values[i] is the pair (i-1, i)
     rise, fall = np.maximum(change, 0).sum(axis=1), np.maximum(-change, 0).sum(axis=1)
-    jump[1:-1] = 2 * np.minimum(rise, fall) + (1.0 if local else 0.3) * (rise + fall)
-    if local:
-        jump = np.maximum(jump - signal.medfilt(jump, around), 0)
+    jump[1:-1] = 2 * np.minimum(rise, fall) + rise + fall
+    jump = np.maximum(jump - signal.medfilt(jump, around), 0)
     events = np.maximum(jump - np.median(jump[1:-1]), 0)
     # Below 1, so that one great event does not outweigh all others.
-    power = 0.5 if local else 0.7
-    return (events / events.max()) ** power if events.max() > 0 else events
+    return np.sqrt(events / events.max()) if events.max() > 0 else events
 
 
 def peaks_only(strength: Floats) -> Floats:

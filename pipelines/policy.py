@@ -132,14 +132,16 @@ def default_rules() -> list[Rule]:
         Rule(score="clipped_share", max=0.02),
         Rule(score="black_share", max=0.2),
         Rule(score="frozen_share", max=0.85),
+        # 60 of 60 freezes of 1.25 s in films of 2 s are above, 0 of 240 clean ones (freeze.py).
+        Rule(score="freeze_s", max=1.0, when_null="keep"),
         # Bars are cropped, not dropped, as long as half of the picture is left: 2.39:1 between the
         # bars of 16:9 leaves 74 %, 4:3 in 16:9 leaves 75 %.
         Rule(score="bars", max=0.5),
         Rule(score="brightness", min=0.03, max=0.97),
         Rule(score="contrast", min=0.01),
         Rule(score="drift_ms", min=-80, max=80),
-        # Offsets of confidence 2.5 were right within one frame on 85 of 85 clips (sync.py), and one
-        # frame is 125 ms at 8 a second; an uncertain offset says nothing.
+        # Null under 15 frames a second; above, offsets of confidence 2.5 are right within one frame
+        # (docs/scores.md). An uncertain offset says nothing.
         Rule(
             score="sync_offset_ms",
             min=-150,

@@ -76,6 +76,20 @@ def test_an_inset_is_a_rectangle_that_holds_all_motion():
     assert overlay_scores(page, [], 0.0)["inset_share"] == 0
 
 
+def test_a_page_full_of_lines_hides_no_inset():
+    """Lines of text that crowd out the edge of the film in the page, so that it passes for one."""
+    page = []
+    for luma in pan():
+        frame = np.full((H, W), 235, np.uint8)
+        for row in range(4, 92, 11):
+            frame[row : row + 2, 6:138] = 150
+        frame[38:86, 80:136] = luma[38:86, 80:136]
+        page.append(frame)
+    found = overlay_scores(page, still(1), 0.0)
+    assert found["inset_share"] == pytest.approx(48 * 56 / (H * W), rel=0.1)
+    assert found["logo_share"] is None
+
+
 def test_too_little_to_see_is_null():
     """A verdict from one picture, or about motion that there is not."""
     assert overlay_scores(pan()[:3], [], 1.0) == {"logo_share": None, "inset_share": None}

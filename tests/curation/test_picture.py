@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curation.picture import picture_scores, stuck_s
+from curation.picture import picture_scores
 from curation.scores import CROP
 from curation.sight import Sight
 
@@ -62,21 +62,18 @@ def test_exposure_does_not_count_bars():
     assert scores(film())["blown_share"] == 0
 
 
-def test_a_picture_that_sticks_is_told_from_things_at_rest():
-    """A ball that has come to rest taken for a broken film, or a stuck picture missed."""
-    pixels = film(48)
-    pixels[20:] = pixels[20]
-    sight = Sight()
-    sight.feed(np.arange(48) / 16, pixels)
-    assert stuck_s(sight.track(), 0.0) == pytest.approx(27 / 16, abs=0.07)
-    assert stuck_s(sight.track(), 2.0) == pytest.approx(15 / 16, abs=0.07)  # began before the clip
-    slowing = np.full((48, H, W, 3), 110, np.uint8)
-    columns = np.arange(W) + 0.5
-    for i, pixel in enumerate(slowing):
-        place = 20 + 60 * (1 - 0.8**i)  # slower and slower, then still
-        cover = np.clip(np.minimum(columns - place, place + 30 - columns) + 0.5, 0, 1)
-        pixel[30:60] = (110 + 90 * cover[None, :, None]).round().astype(np.uint8)
-    rest = Sight()
-    rest.feed(np.arange(48) / 16, slowing)
-    assert (rest.track()["change"][-10:] < 1).all()
-    assert stuck_s(rest.track(), 0.0) < 0.5
+def test_what_is_dark_around_a_lit_thing_is_no_bar():
+    """A night scene cropped to the one lamp in it, or bars around a dim picture that stay."""
+    night = film(level=12)
+    night[:, 84:] = 6  # its floor
+    assert [scores(night)[name] for name in CROP] == [0, 0, 0, 0]
+    night += 20
+    night[:, :20] = night[:, -20:] = 0
+    assert scores(night)["bar_top"] == pytest.approx(21 / 96)
+
+
+def test_a_dark_edge_on_one_side_is_no_bar():
+    """The shadow at the foot of a wall taken for half a letterbox."""
+    pixels = film()
+    pixels[:, -4:] = 0
+    assert [scores(pixels)[name] for name in CROP] == [0, 0, 0, 0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curation.sight import Sight
+from curation.sight import Sight, Track
 from curation.sync import sync_scores
 from curation.world.config import WorldConfig
 from curation.world.film import make_film
@@ -46,3 +46,11 @@ def test_nothing_to_compare_is_null(films):
     still = Sight()
     still.feed(np.arange(20) / 16, np.full((20, 96, 96, 3), 90, np.uint8))
     assert "sync_offset_ms" not in sync_scores(still.track(), samples, rate, 0.0)
+
+
+def test_films_of_few_frames_a_second_have_no_offset(films):
+    """An offset from 8 frames a second, of which one in six is wrong, that a policy acts on."""
+    track, samples, rate = films[0]
+    assert sync_scores(track, samples, rate, 0.0).get("sync_offset_ms") is not None
+    coarse = Track(track.times[::2], track.values[::2], track.hashes[::2])
+    assert sync_scores(coarse, samples, rate, 0.0) == {"sync_floor_ms": pytest.approx(125)}
