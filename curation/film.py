@@ -186,13 +186,14 @@ def with_sound(
         first = rest[0]["start_s"]
         group = [c for c in rest if c["end_s"] <= max(first + SOUND_SPAN_S, rest[0]["end_s"])]
         rest = rest[len(group) :]
-        sound = reader.sound(path, rate, first, group[-1]["end_s"])
+        begins = max(0.0, first - AROUND_S)
+        sound = reader.sound(path, rate, begins, group[-1]["end_s"] + AROUND_S)
         for clip in group:
-            begin = round((clip["start_s"] - first) * rate)
+            begin = round((clip["start_s"] - begins) * rate)
             end = begin + round((clip["end_s"] - clip["start_s"]) * rate)
             around = round(AROUND_S * rate)
             early = max(0, begin - around)
-            heard = Heard(sound.samples[:, early : end + around], rate, first + early / rate)
+            heard = Heard(sound.samples[:, early : end + around], rate, begins + early / rate)
             yield clip, sound.samples[:, begin:end], heard
 
 
