@@ -57,7 +57,9 @@ def overlay_scores(
     }
     elsewhere = unlike(clip, others)
     if elsewhere:
-        fixed = fixed_edges(gradients + [signed(luma) for luma in elsewhere])
+        there = [signed(luma) for luma in elsewhere]
+        # In those of the other shots too: one short shot is outvoted by the clip's own scene.
+        fixed = both(fixed_edges(gradients + there), fixed_edges(there))
     if (elsewhere or camera_path > PATH) and not scores["inset_share"]:
         scores["logo_share"] = logo(fixed)
     return scores
@@ -73,6 +75,11 @@ def signed(luma: Luma) -> tuple[Floats, Floats]:
 def fixed_edges(gradients: list[tuple[Floats, Floats]]) -> Edges:
     """Edges of one sign at one place in AGREE of the pictures."""
     return Edges(*(steady(np.stack(side)) for side in zip(*gradients, strict=True)))
+
+
+def both(one: Edges, other: Edges) -> Edges:
+    """The edges that are fixed in both."""
+    return Edges(one.across & other.across, one.down & other.down)
 
 
 def steady(gradient: Floats) -> Mask:

@@ -50,6 +50,7 @@ def test_a_fixed_camera_says_nothing_until_another_shot_speaks():
     assert overlay_scores(still(), still(1), 0.0)["logo_share"] == 0
     assert overlay_scores(stamped(still()), stamped(still(1)), 0.0)["logo_share"] > 0.01
     assert overlay_scores(stamped(still()), still(1), 0.0)["logo_share"] == 0
+    assert overlay_scores(stamped(still()), still(1)[:1], 0.0)["logo_share"] == 0, "outvoted"
 
 
 def test_a_horizon_is_no_logo():
