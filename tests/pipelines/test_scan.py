@@ -85,7 +85,6 @@ def test_planted_defects_show_in_their_scores(films, scanned):
     assert by_kind["letterbox"][0]["bars"] == pytest.approx(0.28, abs=0.05)
     assert by_kind["freeze"][0]["frozen_share"] > 0.5
     assert by_kind["freeze"][0]["freeze_s"] > 1.5
-    assert all(r["freeze_s"] == 0 for r in clean)
     shifted = by_kind["shift"][0]
     if (shifted["sync_confidence"] or 0) >= 2.5:
         truth = defect(shifted["path"])["ms"]
