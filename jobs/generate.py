@@ -5,6 +5,7 @@
 same. `--generate.image` starts from a picture, `--generate.clip` goes on where a film ends.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def run(recipe: Recipe, words: list[str]) -> int:
         raise RecipeError(str(error)) from error
     if words:
         return again(maker, Path(words[0]), recipe.out / "clips")
-    threads = config.threads or torch.get_num_threads()
+    # torch's own count depends on what this process did before: starting Ray leaves it at 1
+    threads = config.threads or len(os.sched_getaffinity(0))
     prompts = list(config.prompts) or held_out_captions(recipe, config.count)
     wanted = requests(config, prompts, maker.card, maker.weights, threads)
     return make_all(maker, wanted, recipe.out / "clips")

@@ -36,7 +36,7 @@ class GenerateConfig(Settings):
     guidance_audio: float = Field(3.0, ge=0, le=50, description="how strongly text pulls the sound")
     shift: float = Field(1.0, gt=0, le=50, description="above 1 spends more steps on noise")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
-    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0 takes torch's own choice")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0 takes all cores")
 
     @property
     def prompts(self) -> tuple[str, ...]:

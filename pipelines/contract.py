@@ -199,8 +199,14 @@ def find_set(root: DataRoot | Path) -> Path:
 
 
 def set_current(root: DataRoot, folder: Path) -> None:
-    """Make `folder` the set that `find_set` gives."""
-    write_json(root.shards / CURRENT, {"folder": folder.name})
+    """Make `folder` the set that `find_set` gives; a file that says so already is left alone."""
+    path, told = root.shards / CURRENT, {"folder": folder.name}
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        known = None
+    if known != told:
+        write_json(path, told)
 
 
 def _differences(found: Any, wanted: Any, name: str) -> list[str]:  # noqa: ANN401 - JSON

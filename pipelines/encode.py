@@ -4,6 +4,7 @@ Plan, then make what is missing (`encode_actors.py`), then seal: tables first, c
 """
 
 import os
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,7 @@ def encode(
     reasons. Raises ValueError when there is nothing to encode; BudgetError when a cause that is not
     the clips' fault meets more than a share of them.
     """
+    begun = time.monotonic()
     ledger = Ledger(root.ledger)
     clips = kept_clips(ledger, inputs)
     if not clips:
@@ -90,7 +92,7 @@ def encode(
     if replay:
         tried = _replayed(plan, before, replay)
         rows = [row for row in rows if row["clip_id"] in tried]
-    tally = Tally("encode", "clips", len(rows) if replay else plan.clips)
+    tally = Tally("encode", "clips", len(rows) if replay else plan.clips, begun)
     made = {task.shard for task in missing}
     for row in rows:
         tally.add(

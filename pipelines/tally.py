@@ -9,14 +9,14 @@ from curation.records import Status
 
 
 class Tally:
-    """Counts one status for every input of one pass."""
+    """Counts one status for every input of one pass, begun at `start` (monotonic) or now."""
 
-    def __init__(self, title: str, unit: str, total: int) -> None:
+    def __init__(self, title: str, unit: str, total: int, start: float | None = None) -> None:
         self.title, self.unit, self.total = title, unit, total
         self.status: Counter[Status] = Counter()
         self.reasons: Counter[str] = Counter()
         self.earlier = 0
-        self.start = time.monotonic()
+        self.start = time.monotonic() if start is None else start
 
     def add(self, status: str, reason: str | None = None, earlier: bool = False) -> None:
         """Count one input; `earlier` says that a run before this one did its work."""

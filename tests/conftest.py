@@ -18,3 +18,14 @@ def local_ray():
     cluster.start(cpus=2)
     yield
     ray.shutdown()
+
+
+def pytest_collection_modifyitems(items):
+    """Give all files that need Ray to one process of `make test`.
+
+    Two Rays on two cores wait for each other.
+    """
+    needs_ray = {item.path for item in items if "local_ray" in item.fixturenames}
+    for item in items:
+        group = "ray" if item.path in needs_ray else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -72,9 +72,7 @@ def test_ray_job_submit_runs_every_verb(head):
     """A verb whose module, template or data file does not travel with the working directory."""
     loop = f"for verb in {' '.join(VERBS)}; do python -m jobs.$verb --help || exit 9; done"
     ray = str(Path(sys.executable).with_name("ray"))
-    done = command(
-        head, ray, "job", "submit", "--working-dir", ".", "--", "bash", "-c", f"'{loop}'"
-    )
+    done = command(head, ray, "job", "submit", "--working-dir", ".", "--", "bash", "-c", loop)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert all(f"reelmill {verb}:" in done.stdout for verb in VERBS)
 
