@@ -8,15 +8,16 @@ another rule drops are not asked about. Answers are kept and nothing is asked tw
 
 from collections.abc import Collection
 
-from curation.captions.server import ServerError
 from curation.progress import say
-from curation.records import Status
-from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
+from jobs.cli import DONE, FAILED, main_verb
 from jobs.config import Recipe, RecipeError
+from jobs.passes import finished, outcome
 from pipelines.ask import ask
 from pipelines.ledger import Ledger
+from pipelines.tally import Tally
 
 SECTIONS = ("ask", "policy")
+NOTHING = "there are no scored clips; run `reelmill scan` with this recipe first"
 
 
 def run(
@@ -33,25 +34,17 @@ def run(
     ledger, scan = Ledger(recipe.data.ledger), recipe.scan.fingerprint()
     policies = [recipe.policy.phase(name) for name in ("", *recipe.policy.phases)]
     tables = tuple(dict.fromkeys([*recipe.score_tables, *recipe.judge.tables().values()]))
-    try:
-        tally = ask(recipe.ask, ledger, scan, policies, tables, recipe.scan.limits, replay)
-    except ServerError as error:
-        say(f"ask: {error}; answers so far are kept, run it again to go on")
+
+    def work() -> Tally:
+        try:
+            return ask(recipe.ask, ledger, scan, policies, tables, recipe.scan.limits, replay)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
+
+    tally = finished("ask", work)
+    if tally is None:
         return FAILED
-    except ConnectionError as error:
-        say(f"reelmill ask: {error}")
-        return FAILED
-    except ValueError as error:
-        say(f"reelmill ask: {error}")
-        return WRONG_REQUEST
-    if not tally.total:
-        say("ask: there are no scored clips; run `reelmill scan` with this recipe first")
-        return WRONG_REQUEST
-    failed = tally.status[Status.FAILED]
-    if failed > recipe.max_rejected * (failed + tally.status[Status.OK]):
-        say(f"ask: {failed} clips have no answer; the reasons are in {recipe.data.ledger}/scores")
-        return TOO_MANY_REJECTED
-    return DONE
+    return outcome("ask", recipe, tally, NOTHING, tally.unanswered)
 
 
 if __name__ == "__main__":

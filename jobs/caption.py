@@ -11,16 +11,18 @@ one.
 
 from collections.abc import Collection
 
-from curation.captions.server import ServerError
 from curation.progress import say
 from curation.records import Status
-from jobs.cli import DONE, FAILED, TOO_MANY_REJECTED, WRONG_REQUEST, main_verb
+from jobs.cli import FAILED, WRONG_REQUEST, main_verb
 from jobs.config import Recipe, RecipeError
+from jobs.passes import finished, outcome
 from pipelines.caption import caption
 from pipelines.ledger import Ledger
+from pipelines.tally import Tally
 from pipelines.verdicts import verdict_fingerprint
 
 SECTIONS = ("caption", "policy")
+NOTHING = "there are no scored clips; run `reelmill scan` with this recipe first"
 
 
 def run(
@@ -38,18 +40,14 @@ def run(
         f"verdicts/{verdict_fingerprint(recipe.policy.phase(phase), scan, recipe.score_tables)}"
         for phase in ("", *recipe.policy.phases)
     ]
-    try:
+
+    def work() -> Tally:
         limits = recipe.scan.limits
-        tally = caption(recipe.caption, ledger, scan, tables, limits, verdicts, replay)
-    except ServerError as error:
-        say(f"caption: {error}; answers so far are kept, run it again to go on")
+        return caption(recipe.caption, ledger, scan, tables, limits, verdicts, replay)
+
+    tally = finished("caption", work)
+    if tally is None:
         return FAILED
-    except ConnectionError as error:
-        say(f"reelmill caption: {error}")
-        return FAILED
-    if not tally.total:
-        say("caption: there are no scored clips; run `reelmill scan` with this recipe first")
-        return WRONG_REQUEST
     if undecided := tally.status[Status.SKIPPED]:
         say(
             f"caption: {undecided} clips have no verdict; "
@@ -57,12 +55,7 @@ def run(
         )
         if undecided == tally.total:
             return WRONG_REQUEST
-    kept = tally.status[Status.OK] + tally.status[Status.FAILED]
-    if tally.status[Status.FAILED] > recipe.max_rejected * kept:
-        share = tally.status[Status.FAILED] / kept
-        say(f"caption: {share:.0%} of the kept clips have no caption; see caption.prefer")
-        return TOO_MANY_REJECTED
-    return DONE
+    return outcome("caption", recipe, tally, NOTHING, tally.unanswered)
 
 
 if __name__ == "__main__":

@@ -65,12 +65,12 @@ def encode(
         plan = make_plan(config, encoder.makers, inputs, clips)
         folder = root.shards / plan.name
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         before = {task.shard: _failed(folder, task.shard) for task in plan.tasks}
         if replay and None in before.values():
             raise ValueError(f"shards/{plan.name} is not finished; run `reelmill encode` first")
         missing = [task for task in plan.tasks if not _finished(before[task.shard], replay)]
         if missing:
-            sweep(folder)
             earlier = earlier_sets(root.shards, plan.encode, plan.name)
             missing = [replace(t, earlier=earlier, replay=tuple(replay)) for t in missing]
             deaths = deaths_file(ledger.folder, f"encode@{plan.name}", replay)

@@ -35,6 +35,12 @@ class Tally:
         """Share of the inputs that failed: what the recipe's max_rejected bounds."""
         return self.status[Status.FAILED] / self.total if self.total else 0.0
 
+    @property
+    def unanswered(self) -> float:
+        """Share that failed of the inputs that a model was to answer for: those not left out."""
+        tried = self.status[Status.FAILED] + self.status[Status.OK]
+        return self.status[Status.FAILED] / tried if tried else 0.0
+
     def line(self, note: str = "") -> str:
         """The summary line. Raises AssertionError when an input has no status or two."""
         counts = {s: self.status[s] for s in Status}
