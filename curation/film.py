@@ -96,7 +96,8 @@ def measure_film(
         row = {"clip_id": clip["clip_id"]} | score_clip(track, size, clip, sound, heard.rate)
         start, end = shots[clip["shot"]]
         row["freeze_s"] = freeze_s(track.between(start, end), clip["start_s"], clip["end_s"], heard)
-        row |= look(without_bars(picture, row))
+        box = inside_bars(picture, row)
+        row |= look(picture[box], (box[0].start, box[1].start))
         here = stills.between(clip["start_s"], clip["end_s"])
         others = stills.outside(start, end)
         lumas, other = (
@@ -215,12 +216,18 @@ def with_look(
 
 def without_bars(picture: np.ndarray, scores: Row) -> np.ndarray:
     """The picture [H,W,…] inside the clip's bars."""
+    return picture[inside_bars(picture, scores)]
+
+
+def inside_bars(picture: np.ndarray, scores: Row) -> tuple[slice, slice]:
+    """Rows and columns of a picture [H,W,…] inside the clip's bars; all, if little is left."""
     height, width = picture.shape[:2]
     top, bottom, left, right = crop_of(scores) or (0.0,) * 4
     rows = slice(round(top * height), height - round(bottom * height))
     columns = slice(round(left * width), width - round(right * width))
-    inside = picture[rows, columns]
-    return inside if min(inside.shape[:2]) >= 16 else picture
+    if min(rows.stop - rows.start, columns.stop - columns.start) < 16:
+        return slice(0, height), slice(0, width)
+    return rows, columns
 
 
 def camera_path(track: Track, clip: Row, height: int) -> float:

@@ -17,29 +17,25 @@ EDGES = 0.02  # share of the pixels that count as the strongest edges
 SHARPEST = 25  # percentile of their blur
 EDGE = 4.0  # levels a pixel after re-blurring: a weaker edge is coding noise
 BLOCK = 16
-CORNER = 2.0  # levels: what a good codec leaves stays below
-FEW_CELLS = 16
+CORNER = 4.0  # levels: what a good codec leaves stays below
+FEW_CELLS = 8
+MOVED = 2 / 3  # weight of votes for a grid that does not begin at the picture's corner
 TEXT_SIDE = 360  # pixels of the short side on which lettering is looked for
 GAP = 1.5  # letter heights between two letters of a line
 STROKE = 55  # levels between a letter's stroke and what is beside it
 
 
-def look(pixels: Pixels) -> dict[str, float | None]:
-    """Scores of one full-size picture [H,W,3], black bars already cut off."""
+def look(pixels: Pixels, cut: tuple[int, int] = (0, 0)) -> dict[str, float | None]:
+    """Scores of one full-size picture [H,W,3]; `cut` rows and columns of bars are already off."""
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    area = centre(luma).astype(np.float32)
+    top, left = (max(0, (n - most) // 2) for n, most in zip(luma.shape, AREA, strict=True))
+    area = luma[top : top + AREA[0], left : left + AREA[1]].astype(np.float32)
     return {
         "blur_px": blur(area),
         "noise": noise(area),
-        "blocking": blocking(area),
+        "blocking": blocking(area[-(cut[0] + top) % 8 :, -(cut[1] + left) % 8 :]),
         "text_share": text_share(luma),
     }
-
-
-def centre(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """At most AREA around the middle."""
-    top, left = (max(0, (n - most) // 2) for n, most in zip(luma.shape, AREA, strict=True))
-    return luma[top : top + AREA[0], left : left + AREA[1]]
 
 
 def blur(luma: Luma) -> float | None:
@@ -91,7 +87,9 @@ def blocking(luma: Luma) -> float | None:
 
     Four coding blocks of different level meet in a corner: a mixed difference that stripes, edges
     and slopes do not have. Each cell votes for the place of its largest one, among 64; pictures of
-    any other kind agree by chance (0.03 on large ones, up to 0.3 on 100 cells). None on few cells.
+    any other kind agree by chance (0.03 on large ones, up to 0.3 on 100 cells). The first cell is
+    the picture's own, where a codec's grid begins; another grid, which a crop before the last
+    coding leaves, counts MOVED. None on few cells.
     """
     mixed = np.abs(luma[1:, 1:] - luma[1:, :-1] - luma[:-1, 1:] + luma[:-1, :-1])
     rows, columns = mixed.shape[0] // 8, mixed.shape[1] // 8
@@ -100,7 +98,8 @@ def blocking(luma: Luma) -> float | None:
     cells = cells[cells.max(axis=1, initial=0.0) > CORNER]
     if len(cells) < FEW_CELLS:
         return None
-    return float(np.bincount(cells.argmax(axis=1), minlength=64).max() / len(cells))
+    votes = np.bincount(cells.argmax(axis=1), minlength=64) / len(cells)
+    return float(max(votes[63], MOVED * votes[:63].max()))
 
 
 def text_share(luma: NDArray[np.uint8]) -> float:

@@ -25,6 +25,8 @@ PATH = 0.1  # heights that the camera must travel
 STIRRED = 12  # levels
 LINES = 20  # candidates for the sides of a rectangle: a page of text has many
 SIDE = 0.7  # share of a rectangle's side that is a fixed edge
+BEYOND = 0.8  # share of what follows on three sides that goes on: stripes and floors do
+FOLLOWS = 6  # pixels that follow
 INSIDE = 0.97  # share of all motion inside the rectangle
 INSET = (0.06, 0.7)  # share of the picture that a film inside it covers
 Luma = NDArray[np.uint8]  # [H,W]
@@ -137,6 +139,12 @@ def inset(lumas: list[Luma], fixed: Edges) -> float | None:
             )
             if min(sides) < SIDE:
                 continue
+            beyond = (
+                *(ends(down[row], left, right) for row in (top, bottom)),
+                *(ends(across[column], top, bottom) for column in (left, right)),
+            )
+            if sorted(beyond)[1] > BEYOND:
+                continue
             box = slice_sum(inside, top, bottom + 1, left, right + 1)
             if box >= INSIDE * stirred.sum():
                 best = share
@@ -170,6 +178,15 @@ def lines(mask: Mask) -> list[int]:
 def span(line: Floats, start: int, end: int) -> float:
     """Mean of a line [start, end) from its cumulative sums."""
     return float(line[end - 1] - (line[start - 1] if start else 0.0)) / max(1, end - start)
+
+
+def ends(line: Floats, start: int, end: int) -> float:
+    """Mean of the FOLLOWS pixels beyond either end of [start, end), from cumulative sums."""
+    before, after = max(0, start - 2), min(len(line), end + 2)
+    return max(
+        span(line, max(0, before - FOLLOWS), before) if before else 0.0,
+        span(line, after, min(len(line), after + FOLLOWS)) if after < len(line) else 0.0,
+    )
 
 
 def slice_sum(table: Floats, top: int, bottom: int, left: int, right: int) -> float:

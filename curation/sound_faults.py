@@ -17,6 +17,7 @@ QUIET = 10  # percentile over time
 QUIET_BIAS = 0.28  # what these two leave of white noise, half of the time alone
 HUM_S = 0.3
 HUM_QUIET = 15
+ALONE = 20.0  # overtones 13 dB below the strongest line make it mains
 MOST_SNR = 100.0
 HEARD_DB = -95.0  # dBFS a bin: 16-bit rounding spreads -98 dBFS over all bins, a codec less
 DEAD_DB = -80.0
@@ -24,7 +25,7 @@ ALIVE_DB = -60.0
 STEP_S = 0.002
 HOLE_DB = 35.0  # by how much a hole lies under the loudest moment
 FALL_DB = 25.0  # by how much sound falls and rises at its edges
-HOLE_S = (0.012, 0.5)
+HOLE_S = (0.012, 0.25)  # lost packets; longer ones are pauses
 EDGE_STEPS = 3  # steps within which it does: natural sounds take longer to end
 
 
@@ -83,7 +84,8 @@ def hum(sound: Floats, rate: int) -> float | None:
     """Power of the steadiest mains lines against the whole in dB, -120 at least.
 
     Spectra of 0.3 s tell 100 Hz from a note at 110; the quietest sixth of all moments counts, so
-    that bass notes that come and go do not. None for less than a second.
+    that bass notes that come and go do not. Mains has overtones: a lone line is a note that is
+    held, and counts by ALONE times what the other lines hold. None for less than a second.
     """
     size = round(HUM_S * rate)
     if sound.size < 3 * size:
@@ -97,7 +99,9 @@ def hum(sound: Floats, rate: int) -> float | None:
         waves = np.exp(-2j * np.pi * mains * np.arange(1, 5)[:, None] * t) * window
         lines = np.array([np.square(np.abs(waves @ sound[at : at + size])) for at in starts])
         # A line fills 1.5 bins of a Hann window.
-        best = max(best, float(np.percentile(lines, HUM_QUIET, axis=0).sum() * scale * 1.5))
+        steady = np.percentile(lines, HUM_QUIET, axis=0)
+        power = min(steady.sum(), ALONE * (steady.sum() - steady.max()))
+        best = max(best, float(power * scale * 1.5))
     whole = float(np.square(sound).mean())
     return max(-120.0, 10 * float(np.log10(max(best / max(whole, 1e-30), 1e-12))))
 

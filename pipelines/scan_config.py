@@ -14,7 +14,7 @@ from curation.media import Limits
 from curation.records import Reason, Status
 from curation.settings import Settings
 
-VERSION = 3  # raised when the same settings give other rows
+VERSION = 4  # raised when the same settings give other rows
 
 
 class WindowConfig(Settings):
