@@ -17,6 +17,7 @@ DONE, FAILED, WRONG_REQUEST, TOO_MANY_REJECTED, STOPPED = 0, 1, 2, 3, 75
 VERBS = {
     "demo": "the whole route on generated films, in minutes",
     "world": "make films whose truth is known",
+    "plan": "what curating films will cost: hours, storage, shards, node-hours",
     "curate": "speech, scan, judge, ask, decide, caption and encode in one go",
     "speech": "hear whole films: words, their times and languages, before the scan cuts",
     "scan": "find films, decode once, cut clips, score picture, sound and sync",

@@ -17,6 +17,7 @@ from pipelines.ask_config import AskConfig
 from pipelines.budget import ERROR_BUDGET
 from pipelines.caption_config import CaptionConfig
 from pipelines.encode_config import EncodeConfig
+from pipelines.plan_config import PlanConfig
 from pipelines.policy import Policy
 from pipelines.scan_config import ScanConfig
 from pipelines.speech_config import SpeechConfig
@@ -56,6 +57,7 @@ class Recipe(Settings):
     caption: CaptionConfig = Field(default_factory=CaptionConfig)
     policy: Policy = Field(default_factory=Policy)
     encode: EncodeConfig = Field(default_factory=EncodeConfig)
+    plan: PlanConfig = Field(default_factory=PlanConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
 

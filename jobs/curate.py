@@ -15,18 +15,8 @@ SECTIONS = ("speech", "scan", "judge", "ask", "policy", "caption", "encode")
 
 def run(recipe: Recipe, words: list[str]) -> int:
     """Run the chain; the first step that fails ends it, rejections above the ceiling do not."""
-    # Words are sources, as for scan.
     code = DONE
-    steps: tuple[tuple[Any, list[str]], ...] = (
-        *([(speech, words)] if recipe.speech.table() else []),
-        (scan, words),
-        (judge, []),
-        *([(ask, [])] if recipe.ask.questions else []),
-        (decide, []),
-        (caption, []),
-        (encode, []),
-    )
-    for step, given in steps:
+    for step, given in steps(recipe, words):
         result = step.run(recipe, given)
         if result not in (DONE, TOO_MANY_REJECTED):
             return result
@@ -34,6 +24,19 @@ def run(recipe: Recipe, words: list[str]) -> int:
         if step is decide and result != DONE:
             return result  # nothing was kept: there is nothing to caption and encode
     return code
+
+
+def steps(recipe: Recipe, sources: list[str]) -> list[tuple[Any, list[str]]]:
+    """The verbs of the chain that the recipe asks for, with their words, in their order."""
+    return [
+        *([(speech, sources)] if recipe.speech.table() else []),
+        (scan, sources),
+        (judge, []),
+        *([(ask, [])] if recipe.ask.questions else []),
+        (decide, []),
+        (caption, []),
+        (encode, []),
+    ]
 
 
 if __name__ == "__main__":

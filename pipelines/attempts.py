@@ -3,13 +3,16 @@
 A worker says what it begins and what it has ended. What is begun again without having ended killed
 its worker. The count lives in an actor beside the driver, which workers' deaths leave alone, and
 deaths are in a file as soon as they are known, so that a rerun does not start from nothing. Where
-the driver itself works, what it begins is in the file before it is begun.
+the driver itself works, what it begins is in the file before it is begun. How long each took comes
+with it: `reelmill plan` extrapolates from that.
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +20,8 @@ from curation.files import write_json
 from curation.records import Reason, RejectedError
 
 DEATHS = 2  # of workers on one input, before the input is in quarantine
+Times = dict[str, float]  # seconds of workers by name of what they did
+_asked: ContextVar[Times | None] = ContextVar("times asked for", default=None)
 
 
 class Watch(Protocol):
@@ -35,11 +40,15 @@ class Attempts:
     """What is in hand, and how many workers each input has killed.
 
     `path` keeps deaths over runs; None forgets them. With `alone` this process is the worker.
+    `times` is filled when it is given.
     """
 
-    def __init__(self, path: Path | None = None, alone: bool = False) -> None:
-        self._path, self._alone = path, alone
+    def __init__(
+        self, path: Path | None = None, alone: bool = False, times: Times | None = None
+    ) -> None:
+        self._path, self._alone, self._times = path, alone, times
         self._open: set[str] = set()
+        self._since: dict[str, float] = {}
         self._deaths: Counter[str] = Counter()
         if path is not None and path.exists():
             kept = json.loads(path.read_bytes())
@@ -52,6 +61,8 @@ class Attempts:
         self._deaths[name] += died
         quarantined = self._deaths[name] >= DEATHS
         (self._open.discard if quarantined else self._open.add)(name)
+        if self._times is not None:
+            self._since[name] = time.monotonic()
         if died or (self._alone and not quarantined):
             self._write()
         return self._deaths[name]
@@ -59,6 +70,13 @@ class Attempts:
     def end(self, name: str) -> None:
         """Note that `name` is over, whatever came of it."""
         self._open.discard(name)
+        if self._times is not None:
+            took = time.monotonic() - self._since.pop(name)
+            self._times[name] = self._times.get(name, 0.0) + took
+
+    def times(self) -> Times | None:
+        """Seconds of all that has ended."""
+        return self._times
 
     def close(self) -> None:
         """Write what the next run has to know, when this one stops before its end."""
@@ -88,14 +106,41 @@ class Remote:
         self._actor.end.remote(name)
 
 
-def start(path: Path | None = None) -> Any:  # noqa: ANN401 - a Ray handle
-    """Attempts in an actor on the driver's own node, where its file is."""
+@contextmanager
+def watching(path: Path | None = None) -> Iterator[Any]:
+    """The handle of Attempts in an actor on the driver's own node, where its file is."""
     import ray  # noqa: PLC0415 - as above
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     actor = ray.remote(num_cpus=0, scheduling_strategy=here)(Attempts)
-    return actor.remote(path.resolve() if path is not None else None)
+    asked = _asked.get()
+    handle = actor.remote(
+        path.resolve() if path is not None else None, times=None if asked is None else {}
+    )
+    try:
+        yield handle
+        if asked is not None:
+            asked.update(ray.get(handle.times.remote()))
+    finally:
+        if ray.is_initialized():  # a pass may be let go of at the process's end
+            ray.kill(handle)
+
+
+@contextmanager
+def timing() -> Iterator[Times]:
+    """What the workers of the passes within take, by the name of each input."""
+    times: Times = {}
+    token = _asked.set(times)
+    try:
+        yield times
+    finally:
+        _asked.reset(token)
+
+
+def alone(path: Path) -> Attempts:
+    """Attempts of a driver that does the work itself."""
+    return Attempts(path, alone=True, times=_asked.get())
 
 
 @contextmanager

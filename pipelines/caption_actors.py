@@ -81,21 +81,22 @@ def ask_actors(config: LLMConfig, tasks: list[Row], limits: Limits) -> Iterator[
     )
     gpus = int(ray.cluster_resources().get("GPU", 0))
     wanted = config.workers or gpus or min(CPU_ACTORS, cluster.cpus())
-    told = data.map_batches(
-        Captioner,
-        fn_constructor_args=(config, limits.model_dump(), attempts.start()),
-        batch_size=1,
-        num_cpus=1,
-        num_gpus=1 if gpus else 0,
-        compute=ActorPoolStrategy(size=min(wanted, len(tasks))),
-    )
-    try:
-        for row in told.iter_rows():
-            yield from json.loads(row["rows"])
-    except RayError as error:
-        raise ServerError(
-            f"no actor with {config.teller} could work: {last_line(error)}"
-        ) from error
+    with attempts.watching() as watch:
+        told = data.map_batches(
+            Captioner,
+            fn_constructor_args=(config, limits.model_dump(), watch),
+            batch_size=1,
+            num_cpus=1,
+            num_gpus=1 if gpus else 0,
+            compute=ActorPoolStrategy(size=min(wanted, len(tasks))),
+        )
+        try:
+            for row in told.iter_rows():
+                yield from json.loads(row["rows"])
+        except RayError as error:
+            raise ServerError(
+                f"no actor with {config.teller} could work: {last_line(error)}"
+            ) from error
 
 
 def last_line(error: Exception) -> str:

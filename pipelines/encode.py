@@ -16,7 +16,7 @@ from curation.files import sweep
 from curation.media import Limits
 from curation.progress import progress, say
 from curation.records import Status
-from pipelines.attempts import Attempts, deaths_file
+from pipelines.attempts import alone, deaths_file
 from pipelines.budget import ERROR_BUDGET, Budget
 from pipelines.contract import (
     CONSTANTS,
@@ -145,7 +145,7 @@ def _make(
     workers = min(config.workers or (1 if total <= FEW else 2), len(tasks))
     with progress("encode", total, "clips") as advance:
         if not os.environ.get("RAY_ADDRESS") and workers == 1:
-            encoder.watch = attempts = Attempts(deaths, alone=True)
+            encoder.watch = attempts = alone(deaths)
             try:
                 for task in tasks:
                     yield task, encoder.shard(task, folder, advance)["failures"]

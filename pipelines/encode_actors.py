@@ -54,12 +54,13 @@ def make_shards(
     quiet_ray_data()
     gpus = int(ray.cluster_resources().get("GPU", 0))
     data = ray.data.from_items([task.row() for task in tasks], override_num_blocks=len(tasks))
-    made = data.map(
-        EncodeShard,
-        fn_constructor_args=(config, limits, str(folder.resolve()), attempts.start(deaths)),
-        compute=pool(config.workers or gpus, len(tasks)),
-        num_cpus=1,
-        num_gpus=1 if gpus else 0,
-    )
-    for row in made.iter_rows():
-        yield row | {"failed": json.loads(row["failed"])}
+    with attempts.watching(deaths) as watch:
+        made = data.map(
+            EncodeShard,
+            fn_constructor_args=(config, limits, str(folder.resolve()), watch),
+            compute=pool(config.workers or gpus, len(tasks)),
+            num_cpus=1,
+            num_gpus=1 if gpus else 0,
+        )
+        for row in made.iter_rows():
+            yield row | {"failed": json.loads(row["failed"])}

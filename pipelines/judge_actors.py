@@ -78,16 +78,17 @@ def judge_all(
         [{"task": json.dumps(task)} for task in work],
         override_num_blocks=min(len(work), MOST_BLOCKS),
     )
-    done = data.map_batches(
-        Judger,
-        fn_constructor_args=(
-            config.model_dump(mode="json"),
-            limits.model_dump(mode="json"),
-            attempts.start(deaths),
-        ),
-        batch_size=1,
-        num_cpus=1,
-        compute=pool(config.workers, len(work)),
-    )
-    for row in done.iter_rows():
-        yield [(name, judgement) for name, judgement in json.loads(row["judged"])]
+    with attempts.watching(deaths) as watch:
+        done = data.map_batches(
+            Judger,
+            fn_constructor_args=(
+                config.model_dump(mode="json"),
+                limits.model_dump(mode="json"),
+                watch,
+            ),
+            batch_size=1,
+            num_cpus=1,
+            compute=pool(config.workers, len(work)),
+        )
+        for row in done.iter_rows():
+            yield [(name, judgement) for name, judgement in json.loads(row["judged"])]

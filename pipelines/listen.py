@@ -110,16 +110,17 @@ def listen_all(config: ListenConfig, films: list[Row], deaths: Path | None = Non
     films = sorted(films, key=lambda row: (-row["bytes"], row["path"]))
     items = [{"source": json.dumps(row)} for row in films]
     data = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS))
-    heard = data.map_batches(
-        Listener,
-        fn_constructor_args=(config.model_dump(mode="json"), attempts.start(deaths)),
-        batch_size=1,
-        num_cpus=1,
-        compute=pool(config.speech.workers, len(films)),
-        **actor_options(config.speech),
-    )
-    for row in heard.iter_rows():
-        yield json.loads(row["film"])
+    with attempts.watching(deaths) as watch:
+        heard = data.map_batches(
+            Listener,
+            fn_constructor_args=(config.model_dump(mode="json"), watch),
+            batch_size=1,
+            num_cpus=1,
+            compute=pool(config.speech.workers, len(films)),
+            **actor_options(config.speech),
+        )
+        for row in heard.iter_rows():
+            yield json.loads(row["film"])
 
 
 def actor_options(config: SpeechConfig) -> dict[str, Any]:

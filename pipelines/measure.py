@@ -105,15 +105,16 @@ def measure_all(
     ]
     blocks = min(len(items), MOST_BLOCKS)
     data = ray.data.from_items(items, override_num_blocks=blocks)
-    measured = data.map_batches(
-        Measurer,
-        fn_constructor_args=(config.model_dump(mode="json"), attempts.start(deaths)),
-        batch_size=1,
-        num_cpus=1,
-        compute=pool(config.workers, len(films)),
-    )
-    for row in measured.iter_rows():
-        yield json.loads(row["film"])
+    with attempts.watching(deaths) as watch:
+        measured = data.map_batches(
+            Measurer,
+            fn_constructor_args=(config.model_dump(mode="json"), watch),
+            batch_size=1,
+            num_cpus=1,
+            compute=pool(config.workers, len(films)),
+        )
+        for row in measured.iter_rows():
+            yield json.loads(row["film"])
 
 
 def pool(workers: int, films: int) -> ActorPoolStrategy:
