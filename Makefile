@@ -23,8 +23,8 @@ $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once; make demo and make test share it)"
 	@{ $(BIN)/python -m pip install --quiet uv && \
 	   $${PIP_FIND_LINKS:+env UV_FIND_LINKS="$$PIP_FIND_LINKS"} \
-	   $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[curate,dev]'; } \
-	 || $(BIN)/python -m pip install -c constraints.txt -e '.[curate,dev]'
+	   $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[curate,diffusers,dev]'; } \
+	 || $(BIN)/python -m pip install -c constraints.txt -e '.[curate,diffusers,dev]'
 	@touch $@
 
 # WhisperX pins torch 2.8, so it has an environment of its own. Its actors are Ray workers of this

@@ -113,6 +113,8 @@ def main() -> None:
     torch.set_num_threads(2)
     films, limit, many = (30, 4, 60) if asked.quick else (200, 60, 300)
     video, audio = load_video_vae(asked.weights), load_audio_vae(asked.weights)
+    assert isinstance(video, VideoVAE), "the PCA beside it is of our own patches"
+    assert isinstance(audio, AudioVAE)
     with tempfile.TemporaryDirectory(prefix="reelmill-") as temporary:
         cache = asked.cache or Path(temporary)
         kinds = ((64, 8.0, False), (64, 8.0, True), (128, 12.0, True))

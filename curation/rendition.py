@@ -32,15 +32,35 @@ def picture(
     return shown
 
 
-def sound(reader: MediaReader, path: str, start_s: float, samples: int, rate: int) -> np.ndarray:
-    """The mean of all channels from start_s on: float32 [S] in -1...1. Raises RejectedError.
+def sound(
+    reader: MediaReader, path: str, start_s: float, samples: int, rate: int, channels: int = 1
+) -> np.ndarray:
+    """Sound from start_s on: float32 [channels,S] in -1...1, 1 (the mean of all) or 2 channels.
 
-    Starts at the sample nearest to start_s: at most 31 us off at 16 kHz.
+    Starts at the sample nearest to start_s: at most 31 us off at 16 kHz. Raises RejectedError.
     """
     first = round(start_s * rate)
-    heard = reader.sound(path, rate, first / rate, (first + samples) / rate, mono=True).samples[0]
-    if abs(len(heard) - samples) > 1:  # one either way is rounding of the request
-        raise RejectedError(Reason.CORRUPT, f"{len(heard)} samples of sound, {samples} wanted")
-    fitted = np.zeros(samples, np.float32)
-    fitted[: len(heard)] = heard[:samples]
+    span = (first / rate, (first + samples) / rate)
+    heard = reader.sound(path, rate, *span, mono=channels == 1).samples
+    if channels == 2:
+        heard = sides(heard)
+    found = heard.shape[1]
+    if abs(found - samples) > 1:  # one either way is rounding of the request
+        raise RejectedError(Reason.CORRUPT, f"{found} samples of sound, {samples} wanted")
+    fitted = np.zeros((channels, samples), np.float32)
+    fitted[:, :found] = heard[:, :samples]
     return fitted.clip(-1, 1)
+
+
+def sides(heard: np.ndarray) -> np.ndarray:
+    """Left and right [2,S] of any number of channels [N,S].
+
+    5.1 is mixed as in ITU-R BS.775 (centre and surrounds at -3 dB, no low-frequency channel); of
+    other layouts than that, mono and stereo both sides get the mean.
+    """
+    if len(heard) == 2:
+        return heard
+    if len(heard) != 6:
+        return heard.mean(0, keepdims=True).repeat(2, axis=0)
+    front, centre, behind = heard[:2], heard[2:3], heard[4:]
+    return front + 0.5**0.5 * (centre + behind)

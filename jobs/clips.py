@@ -10,7 +10,6 @@ channels, F frames, S samples.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from model.guidance import Guidance, Velocity, guide
 from model.mmdit import Media
 from model.noise import Draw
 from model.sample import euler, grid
+from model.vae import AudioCodec, VideoCodec
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Decoders:
-    """The two autoencoders, in the shape that `model/vae.py` gives them."""
+    """The two autoencoders."""
 
-    video: Any
-    audio: Any
+    video: VideoCodec
+    audio: AudioCodec
 
     def black(self, geometry: Geometry) -> Tensor:
         """The latent [C,T,h,w] of black frames: what a condition holds where nothing is known."""
@@ -60,16 +60,16 @@ class Decoders:
 
 @dataclass(frozen=True)
 class Film:
-    """Decoded clip: pixels uint8 [F,H,W,3], samples float32 [1,S]."""
+    """Decoded clip: pixels uint8 [F,H,W,3], samples float32 [channels,S] at `rate`."""
 
     pixels: NDArray[np.uint8]
     samples: NDArray[np.float32]
+    rate: int
     geometry: Geometry
 
     def write(self, path: Path) -> None:
         """Write H.264 and AAC, picture and sound from time 0."""
-        rate = self.geometry.audio.sample_rate
-        write_clip(path, self.pixels, self.geometry.fps, self.samples, rate)
+        write_clip(path, self.pixels, self.geometry.fps, self.samples, self.rate)
 
 
 @torch.no_grad()
@@ -123,23 +123,23 @@ def decode(decoders: Decoders, picture: Tensor, sound: Tensor, geometry: Geometr
     if not (torch.isfinite(picture).all() and torch.isfinite(sound).all()):
         raise ValueError("the sampler gave NaN or Inf: the checkpoint is not usable")
     pixels = decoders.video.decode(picture[None].float())[0]  # [3,F,H,W]
-    samples = decoders.audio.decode(sound[None].float(), samples=geometry.samples)[0]  # [1,S]
+    samples = decoders.audio.decode(sound[None].float(), samples=geometry.samples)[0]
     frames = ((pixels.permute(1, 2, 3, 0) + 1) * 127.5).round().clamp(0, 255)
     return Film(
         frames.to(torch.uint8).cpu().numpy(),
         samples.float().clamp(-1, 1).cpu().numpy(),
+        decoders.audio.decoded_rate,
         geometry,
     )
 
 
-def encode_frames(vae: Any, frames: NDArray[np.uint8]) -> Tensor:  # noqa: ANN401 - a video VAE
-    """Latent [C,T,h,w] of pixels [F,H,W,3], F = 1 + 4k."""
+def encode_frames(vae: VideoCodec, frames: NDArray[np.uint8]) -> Tensor:
+    """Latent [C,T,h,w] of pixels [F,H,W,3], F = 1 + the VAE's stride x k."""
     pixels = torch.from_numpy(np.array(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
     return encode_video(vae, pixels[None])[0]
 
 
 @torch.no_grad()
-def encode_video(vae: Any, pixels: Tensor) -> Tensor:  # noqa: ANN401 - a video VAE
+def encode_video(vae: VideoCodec, pixels: Tensor) -> Tensor:
     """Latent [B,C,T,h,w] of pixels [B,3,F,H,W] in −1…1."""
-    latent: Tensor = vae.encode(pixels)
-    return latent
+    return vae.encode(pixels)

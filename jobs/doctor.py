@@ -36,7 +36,7 @@ OPTIONAL = (
     ("pocketsphinx", "word times (speech.engine: embedded)", "curate"),
     ("silero-vad", "where somebody speaks (every speech engine)", "curate"),
     ("piper-tts", "a voice in the generated films", "voice"),
-    ("diffusers", "any diffusers autoencoder, and the train_step benchmark", "bench"),
+    ("diffusers", "autoencoders of Wan, LTX-2, HunyuanVideo 1.5", "diffusers"),
     ("pytest", "the tests", "dev"),
 )
 ASR = ROOT / "venvs" / "asr" / "bin" / "python"  # of `make asr`

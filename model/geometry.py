@@ -1,7 +1,8 @@
 """Seconds, frames, samples, latents: every conversion between them, and the clock they share.
 
-A clip has F = 1 + 4k frames. The video VAE is causal: the first frame alone makes latent 0, each
-four later frames make one latent, so T = 1 + k. The audio latent count L follows from the video's
+A clip has F = 1 + 4k frames where the video VAE's stride in time is 4 (LTX-2's is 8). The VAE is
+causal: the first frame alone makes latent 0, each stride of later frames makes one latent, so
+T = 1 + k. The audio latent count L follows from the video's
 duration, never from the decoded sound (SkyReels-V4 §3.1: 81 frames at 16 fps, 21 latents, and 218
 audio latents at 44.1 kHz with a hop of 1024).
 
@@ -26,11 +27,15 @@ class VideoSpec:
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """What an audio VAE makes of samples: one latent every `hop` samples."""
+    """What an audio VAE makes of samples: one latent every `hop` samples.
+
+    Latent k covers the samples of its hop, or, of a causal encoder, those `lead` samples earlier.
+    """
 
     channels: int = 32
     sample_rate: int = 16_000
     hop: int = 1_280
+    lead: int = 0
 
     @property
     def rate(self) -> float:
@@ -113,7 +118,9 @@ class Geometry:
 
     def audio_times(self) -> Tensor:
         """Centre of each audio latent in seconds, [L] float64."""
-        return (torch.arange(self.audio_latents, dtype=torch.float64) + 0.5) / self.audio.rate
+        ends = torch.arange(self.audio_latents + 1, dtype=torch.float64) * self.audio.hop
+        ends = (ends - self.audio.lead).clamp(min=0)
+        return (ends[:-1] + ends[1:]) / 2 / self.audio.sample_rate
 
 
 def whole_frames(frames: int, time: int = 4) -> int:

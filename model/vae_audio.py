@@ -62,6 +62,7 @@ class AudioVAE(nn.Module):
         self.config = config
         self.spec = AudioSpec(config.channels, vocoder.RATE, config.hop)
         self.fingerprint = ""
+        self.sounds, self.decoded_rate = 1, vocoder.RATE
         patch = config.mels * self.frames
         self.pca_in = nn.Linear(patch, config.channels)
         self.pca_out = nn.Linear(config.channels, patch)

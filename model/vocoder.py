@@ -64,14 +64,20 @@ def magnitudes(sound: Tensor) -> Tensor:
     return spectrum(sound).abs() * (2 / WINDOW * 2)
 
 
-def mel_bands(count: int) -> Tensor:
-    """Triangles [M,K] of height 1, as of librosa.filters.mel(norm=None), Slaney's scale."""
-    top = _mel(torch.tensor(RATE / 2, dtype=torch.float64))
+def mel_bands(count: int, rate: int = RATE, size: int = SIZE, equal_area: bool = False) -> Tensor:
+    """Triangles [M,K] of Slaney's scale for a transform of `size` samples.
+
+    Of height 1, as librosa.filters.mel(norm=None) gives them, or with `equal_area` as
+    norm="slaney".
+    """
+    top = _mel(torch.tensor(rate / 2, dtype=torch.float64))
     edges = _hertz(torch.linspace(0, float(top), count + 2, dtype=torch.float64))
-    bins = torch.linspace(0, RATE / 2, BINS, dtype=torch.float64)
+    bins = torch.linspace(0, rate / 2, size // 2 + 1, dtype=torch.float64)
     rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    return torch.minimum(rise, fall).clamp(min=0).float()
+    bands = torch.minimum(rise, fall).clamp(min=0)
+    height = 2 / (edges[2:] - edges[:-2])[:, None] if equal_area else 1.0
+    return (bands * height).float()
 
 
 def _mel(hertz: Tensor) -> Tensor:

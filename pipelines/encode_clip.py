@@ -36,8 +36,10 @@ class ClipEncoder:
         torch.set_num_threads(1)
         self.config = config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.video = load_video_vae(config.video_vae).to(self.device)
-        self.audio = load_audio_vae(config.audio_vae).to(self.device)
+        if self.device.type == "cuda":  # the same choice of kernels, so the same bits, every time
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        self.video = load_video_vae(config.video_vae, self.device)
+        self.audio = load_audio_vae(config.audio_vae, self.device)
         self.text = load_text_encoder(config.text_encoder)
         self.reader = MediaReader(limits)
         self.watch: Watch = watch or Attempts()
@@ -123,7 +125,8 @@ class ClipEncoder:
                 black = self.video.encode(-torch.ones(size, device=self.device))[0]
                 found[f"black.{name}.{bucket}"] = half(black, "black", shape.video_shape)
             base = next(iter(shapes.values()))
-            silence = self.audio.encode(torch.zeros(1, 1, base.samples, device=self.device))[0]
+            quiet = torch.zeros(1, self.audio.sounds, base.samples, device=self.device)
+            silence = self.audio.encode(quiet)[0]
             found[f"silence.{bucket}"] = half(silence, "silence", base.audio_shape)
         return found
 
@@ -177,8 +180,8 @@ class ClipEncoder:
     @torch.inference_mode()
     def _audio(self, path: str, row: Row, shape: Geometry) -> Tensor:
         rate = shape.audio.sample_rate
-        heard = sound(self.reader, path, row["start_s"], shape.samples, rate)
-        samples = torch.from_numpy(heard).to(self.device)[None, None]
+        heard = sound(self.reader, path, row["start_s"], shape.samples, rate, self.audio.sounds)
+        samples = torch.from_numpy(heard).to(self.device)[None]
         return half(self.audio.encode(samples)[0], "audio", shape.audio_shape)
 
     def _local(self, row: Row) -> str:
@@ -211,10 +214,14 @@ def failure(row: Row, error: RejectedError, before: Row | None) -> Failure:
 
 
 def half(latent: Tensor, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
-    """A latent as float16 on the CPU. Raises RejectedError when a value is not finite or too large,
-    AssertionError when the network's output is not what the geometry says.
+    """A latent as float16 on the CPU.
+
+    Raises RejectedError when a value is not finite or too large, and when the latent has not the
+    `shape` that the clip's geometry asks for: sound has as many latents as the picture's duration.
     """
-    assert shape is None or tuple(latent.shape) == shape, f"{name}: {tuple(latent.shape)}, {shape}"
+    if shape is not None and tuple(latent.shape) != shape:
+        detail = f"{name}: the network made {tuple(latent.shape)}, the clip's duration asks {shape}"
+        raise RejectedError(Reason.INTERNAL, detail)
     small = latent.to("cpu", torch.float16)
     if not torch.isfinite(small).all():
         raise RejectedError(Reason.NOT_FINITE, f"{name} latent")

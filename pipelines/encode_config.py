@@ -16,7 +16,12 @@ class Rendition(Settings):
     height: int = Field(64, ge=8, le=4096, multiple_of=8, description="pixels")
     width: int = Field(64, ge=8, le=4096, multiple_of=8, description="pixels")
     fps: float = Field(8.0, gt=0, le=120, description="frames a second")
-    frames: int = Field(17, ge=1, le=10_001, description="most frames of a clip; used as 1 + 4k")
+    frames: int = Field(
+        17,
+        ge=1,
+        le=10_001,
+        description="most frames of a clip; used as 1 + the video VAE's stride (4, LTX-2's 8) x k",
+    )
 
 
 class EncodeConfig(Settings):
@@ -32,8 +37,13 @@ class EncodeConfig(Settings):
     text: tuple[Variant, ...] = Field(
         ("short", "long", "structured"), min_length=1, description="captions to encode"
     )
-    video_vae: str = Field("embedded", description="name or folder of the video autoencoder")
-    audio_vae: str = Field("embedded", description="name or folder of the audio autoencoder")
+    video_vae: str = Field(
+        "embedded",
+        description="'embedded', a folder of `reelmill vae` or of diffusers, or hub id[@revision]",
+    )
+    audio_vae: str = Field(
+        "embedded", description="the same; of diffusers, LTX-2's with its vocoder beside it"
+    )
     text_encoder: str = Field("minilm", description="name of the text encoder")
     shard_clips: int = Field(256, ge=1, le=100_000, description="most clips in a shard")
     shard_mib: float = Field(256.0, gt=0, description="about the most MiB in a shard")

@@ -105,6 +105,7 @@ def kept_clips(ledger: Ledger, inputs: Inputs) -> list[Row]:
 
 def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[Row]) -> Plan:
     """Shards of `clips`: by bucket, films in the order of their ids' hashes, in equal chunks."""
+    check_sizes(config, makers.video.space)
     encode = encode_fingerprint(config, makers, inputs)
     buckets: dict[str, dict[str, Geometry]] = {}
     members: dict[str, list[Row]] = {}
@@ -133,6 +134,17 @@ def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[
     names = [task.shard for task in tasks]
     whole = fingerprint([encode, inputs.verdicts, names, [f.clip_id for f in refused]])
     return Plan(whole, encode, tasks, buckets, refused)
+
+
+def check_sizes(config: EncodeConfig, stride: int) -> None:
+    """Raise ValueError naming a rendition that is not a whole number of latents."""
+    for r in config.renditions:
+        if r.height % stride or r.width % stride:
+            width, height = (max(1, round(side / stride)) * stride for side in (r.width, r.height))
+            raise ValueError(
+                f"encode.renditions: {r.name} is {r.width}x{r.height}; the video autoencoder takes "
+                f"multiples of {stride} pixels, e.g. {width}x{height}"
+            )
 
 
 def geometry(rendition: Rendition, span_s: float, makers: Makers) -> Geometry:

@@ -9,7 +9,7 @@ from curation.film import measure_film
 from curation.film_config import FilmConfig
 from curation.media import MediaReader
 from curation.media_write import write_clip
-from curation.rendition import picture
+from curation.rendition import picture, sides, sound
 from curation.scores import CROP, crop_of
 
 FPS, SECONDS, H, W = 8, 3, 240, 320
@@ -91,3 +91,30 @@ def test_a_film_without_bars_has_no_crop(reader, tmp_path):
     """Every film of a data set encoded anew, or cut a row smaller, because some have bars."""
     path = write(tmp_path / "plain.mp4", scene())
     assert crop_by_scan(reader, path) is None
+
+
+def test_sides_of_any_layout():
+    """Catches a voice in the centre channel that is lost, and the wrong side's surround."""
+    mono, left, right = np.ones((1, 4)), np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]])
+    assert sides(mono).tolist() == [[1.0] * 4] * 2
+    assert sides(left) is left
+    names = ("front left", "front right", "centre", "low", "behind left", "behind right")
+    wanted = (left, right, (left + right) * 0.5**0.5, 0 * left, left * 0.5**0.5, right * 0.5**0.5)
+    for number, (name, both) in enumerate(zip(names, wanted, strict=True)):
+        one = np.zeros((6, 1))
+        one[number] = 1
+        np.testing.assert_allclose(sides(one), both, err_msg=name)
+    assert sides(np.array([[3.0], [0.0], [0.0]])).tolist() == [[1.0], [1.0]]
+
+
+def test_stereo_keeps_its_sides(reader, tmp_path):
+    """Catches sides that are swapped or mixed where two channels are asked for."""
+    clock = np.arange(48_000 * SECONDS) / 48_000
+    tones = np.stack([np.sin(2 * np.pi * f * clock) for f in (500, 2_000)]).astype(np.float32)
+    path = tmp_path / "stereo.mp4"
+    write_clip(path, scene(), FPS, 0.5 * tones, 48_000, crf=4)
+    both = sound(reader, str(path), 1.0, 16_000, 16_000, channels=2)
+    loudest = np.abs(np.fft.rfft(both)).argmax(axis=1)
+    assert (both.shape, loudest.tolist()) == ((2, 16_000), [500, 2_000])
+    one = sound(reader, str(path), 1.0, 16_000, 16_000)
+    np.testing.assert_allclose(one[0], both.mean(0), atol=1e-5)

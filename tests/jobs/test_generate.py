@@ -23,6 +23,12 @@ from model.text import load_text_encoder
 from model.vae import FILES, load_audio_vae, load_video_vae, packed
 from model.vae_audio import AudioVAE, AudioVAEConfig
 from model.vae_video import VideoVAE, VideoVAEConfig
+from pipelines.contract import find_set
+from pipelines.encode import encode
+from pipelines.encode_config import EncodeConfig, Rendition
+from pipelines.storage import DataRoot
+from tests.encode_films import INPUTS, fill_ledger, write_film
+from tests.tiny_vaes import save_audio, save_video
 
 pytestmark = pytest.mark.usefixtures("alone")
 FRAMES, SIZE, FPS = 9, 32, 8.0
@@ -191,3 +197,30 @@ def test_default_size_is_the_bucket_trained_most():
         },
     }
     assert sizes(GenerateConfig(), card)["frames"] == 9
+
+
+def test_diffusers_autoencoders_from_films_to_clip(tmp_path, tiny):
+    """Catches a part of the route that knows only the embedded strides, one channel or 16 kHz."""
+    for seed in range(2):
+        write_film(tmp_path / "films" / f"{seed}.mp4", seed)
+    out = tmp_path / "out"
+    fill_ledger(DataRoot(out / "data"), tmp_path / "films")
+    save_video(tmp_path / "vaes" / "vae", "ltx2")
+    save_audio(tmp_path / "vaes")
+    names = {"video_vae": str(tmp_path / "vaes"), "audio_vae": str(tmp_path / "vaes")}
+    size = Rendition(height=64, width=64, fps=8, frames=17)
+    encode(
+        DataRoot(out / "data"), EncodeConfig(renditions=(size,), text=("short",), **names), INPUTS
+    )
+    captions = {"short": 1, "long": 0, "structured": 0}
+    job = tiny(out, find_set(DataRoot(out / "data")), steps=2, global_batch=2, captions=captions)
+    train_worker({"job": job})
+    assert ask(out, frames=17, seed=3) == 0
+    with av.open(str(newest_clip(out))) as box:
+        track = box.streams.audio[0]
+        assert (track.rate, track.channels) == (24_000, 2)
+        assert sum(1 for _ in box.decode(video=0)) == 17
+    card = newest_clip(out).with_suffix(".json")
+    assert run(Recipe(name="tiny", out=out), [str(card)]) == 0, "not the same bytes again"
+    with pytest.raises(RecipeError, match=r"generate\.frames is 13.*1 \+ 8k"):
+        ask(out, frames=13)

@@ -33,7 +33,7 @@ def test_the_fingerprint_follows_weights_and_configuration(tmp_path):
 
 def test_a_wrong_folder_and_a_wrong_file_are_named(tmp_path):
     """Fails when missing, damaged or swapped weights end in a stack trace of a library."""
-    with pytest.raises(ValueError, match=r"no weights at .*video_vae"):
+    with pytest.raises(ValueError, match=r"no autoencoder at .*reelmill vae"):
         load_video_vae(tmp_path)
     (tmp_path / FILES["audio"]).write_bytes(b"not weights")
     with pytest.raises(ValueError, match="not a weights file"):

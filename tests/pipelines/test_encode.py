@@ -309,7 +309,7 @@ def test_rendition_keeps_the_clock(films):
     n + 20, clicks lie on whole seconds."""
     with MediaReader() as reader:
         shown = picture(reader, str(films / "0.mp4"), 2.5, (17, 32, 32), 8.0)
-        heard = sound(reader, str(films / "0.mp4"), 2.5, 34_000, RATE)
+        heard = sound(reader, str(films / "0.mp4"), 2.5, 34_000, RATE)[0]
     assert shown.shape == (17, 32, 32, 3)
     expected = 20 + np.floor((2.5 + (np.arange(17) + 0.5) / 8) * FPS + 1e-9)
     levels = shown.mean(axis=(1, 2, 3))
