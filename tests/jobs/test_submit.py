@@ -10,7 +10,7 @@ from ray.job_submission import JobDetails, JobStatus, JobType
 from jobs import submit
 from jobs.cli import FAILED, VERBS
 from jobs.config import RecipeError
-from tests.jobs.ray_head import ray_head
+from tests.ray_head import ray_head
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
