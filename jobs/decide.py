@@ -43,6 +43,7 @@ def decide_all(recipe: Recipe) -> int:
         if not tally.total:
             say("decide: there are no scored clips; run `reelmill scan` with this recipe first")
             return WRONG_REQUEST
+        tally.export(recipe.data.metrics, recipe.name)
         if not tally.status[Status.OK]:
             where = f"policy.phases.{phase}.rules" if phase else "policy.rules"
             say(f"decide: no clip passes; the funnel above names the rules, relax {where}")

@@ -30,11 +30,15 @@ def finished(verb: str, work: Callable[[], Tally]) -> Tally | None:
 def outcome(
     verb: str, recipe: Recipe, tally: Tally, nothing: str, share: float | None = None
 ) -> int:
-    """The exit code of a pass; `share` of its work failed, of all inputs unless it is given."""
+    """The exit code of a pass, whose numbers are exported.
+
+    `share` of its work failed, of all inputs unless it is given.
+    """
     share = tally.rejected if share is None else share
     if not tally.total:
         say(f"{verb}: {nothing}")
         return WRONG_REQUEST
+    tally.export(recipe.data.metrics, recipe.name)
     if share > recipe.max_rejected:
         say(
             f"{verb}: {share:.0%} of the {tally.unit} failed, more than max_rejected = "

@@ -19,3 +19,13 @@ class DataRoot:
     def shards(self) -> Path:
         """One folder per encode fingerprint, each with contract.json written last."""
         return self.path / "shards"
+
+    @property
+    def metrics(self) -> Path:
+        """What each pass counted, run by run, and the same for Prometheus."""
+        return self.path / "metrics"
+
+    @property
+    def previews(self) -> Path:
+        """Small copies of the clips that the report shows, named by clip."""
+        return self.path / "previews"

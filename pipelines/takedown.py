@@ -4,6 +4,7 @@ The request is written down first and checked by every later scan, so a stop in 
 same file under another name, changes nothing: run it again, or scan again.
 """
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,7 @@ def sources_named(ledger: Ledger, words: Iterable[str]) -> dict[str, list[str]]:
 
 
 def take_down(root: DataRoot, sources: Iterable[str], note: str = "") -> Removed:
-    """Remove films by source_id from the ledger and all shard sets below `root`."""
+    """Remove films by source_id from the ledger, all shard sets and previews below `root`."""
     ledger, names = Ledger(root.ledger), set(sources)
     ledger.append(TABLE, [{"source_id": name, "note": note} for name in sorted(names)])
     ledger.compact(TABLE)
@@ -68,6 +69,9 @@ def take_down(root: DataRoot, sources: Iterable[str], note: str = "") -> Removed
     for folder in sorted(p for p in root.shards.glob("*") if p.is_dir()):
         if count := clean_set(folder, names):
             removed.samples[folder.name] = count
+    for name in names:
+        for preview in root.previews.glob(f"{name}-*"):
+            shutil.rmtree(preview)
     for table in ledger.tables():
         if table != TABLE and (count := clean_table(ledger, table, names)):
             removed.rows[table] = count

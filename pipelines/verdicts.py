@@ -29,13 +29,19 @@ MOST_TEXT = 60  # characters of a name in a verdict's detail
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the funnel: what a rule took in its turn, and what no other rule would take."""
+    """One line of the funnel: what a rule fails by itself, took in its turn, and takes alone.
+
+    Clips, and hours of them. `failed` counts what no order of the rules changes; `alone` is what
+    would come back without the rule.
+    """
 
     title: str
     failed: int
+    failed_hours: float
     removed: int
     removed_hours: float
     alone: int
+    alone_hours: float
     left: int
     left_hours: float
 
@@ -155,10 +161,18 @@ def step(
     title: str, fail: Flags, now: Flags, alone: Flags, alive: Flags, seconds: NDArray[np.float64]
 ) -> Step:
     """One line of the funnel."""
-    removed, left = float(seconds[now].sum()) / 3600, float(seconds[alive].sum()) / 3600
     return Step(
-        title, int(fail.sum()), int(now.sum()), removed, int(alone.sum()), int(alive.sum()), left
+        title,
+        *amount(fail, seconds),
+        *amount(now, seconds),
+        *amount(alone, seconds),
+        *amount(alive, seconds),
     )
+
+
+def amount(flags: Flags, seconds: NDArray[np.float64]) -> tuple[int, float]:
+    """(clips, hours) of the clips that are flagged."""
+    return int(flags.sum()), float(seconds[flags].sum()) / 3600
 
 
 def passing_unasked(policy: Policy, clips: pa.Table) -> Flags:

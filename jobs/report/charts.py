@@ -12,41 +12,6 @@ POINTS = 160  # of a drawn curve; more than that a screen does not show
 COLOURS = 6  # classes c0…c5 of the style sheet
 
 
-def histogram(
-    kept: NDArray[np.float64],
-    dropped: NDArray[np.float64],
-    limits: Sequence[float] = (),
-    width: int = 250,
-    height: int = 78,
-) -> Markup:
-    """Stacked bars of kept and dropped values, thresholds as lines, the range written below."""
-    everything = np.concatenate([kept, dropped, np.array(limits, dtype=np.float64)])
-    low, high = float(everything.min()), float(everything.max())
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
-    bins = 24
-    below, _ = np.histogram(kept, bins, (low, high))
-    above, _ = np.histogram(dropped, bins, (low, high))
-    top = max(1, int((below + above).max()))
-    base, room = height - 16, height - 20
-    step = width / bins
-    parts = []
-    for k in range(bins):
-        y = float(base)
-        for count, kind in ((below[k], "kept"), (above[k], "drop")):
-            if tall := room * float(count) / top:
-                y -= tall
-                box = (k * step + 0.5, y, step - 1, tall)
-                parts.append(rect(box, kind))
-    for limit in limits:
-        x = (limit - low) / (high - low) * width
-        parts.append(line((x, 2, x, base), "limit"))
-    parts.append(line((0, base, width, base), "axis"))
-    parts.append(text(0, height - 3, number(low), "start"))
-    parts.append(text(width, height - 3, number(high), "end"))
-    return svg(width, height, parts)
-
-
 def curves(series: Series, x_label: str, width: int = 460, height: int = 210) -> Markup:
     """Lines over a common x, y from zero, smoothed over at most POINTS spans; legend inside."""
     drawn = {name: thin(x, y) for name, (x, y) in series.items() if len(x)}
@@ -90,30 +55,16 @@ def thin(
     )
 
 
-def waveform(
-    samples: NDArray[np.float32],
-    seconds: float,
-    marks: dict[str, NDArray[np.float64]],
-    width: int = 320,
-    height: int = 56,
-) -> Markup:
-    """Envelope of mono samples [S]; `marks` are times in seconds by class name."""
-    columns = np.array_split(samples, min(width, max(1, samples.size)))
-    high = np.array([part.max(initial=0) for part in columns])
-    low = np.array([part.min(initial=0) for part in columns])
-    scale = max(1e-4, float(np.abs(samples).max(initial=0)))
-    middle, room = height / 2, height / 2 - 3
-    xs = np.linspace(0, width, len(columns))
-    points = [f"{x:.1f},{middle - v / scale * room:.1f}" for x, v in zip(xs, high, strict=True)]
-    points += [
-        f"{x:.1f},{middle - v / scale * room:.1f}" for x, v in zip(xs[::-1], low[::-1], strict=True)
-    ]
-    parts = [Markup('<polygon class="wave" points="{}"/>').format(" ".join(points))]
-    for kind, times in marks.items():
-        for time in times:
-            x = time / seconds * width
-            parts.append(line((x, 0, x, height), kind))
-    return svg(width, height, parts)
+def stacked(parts: Sequence[tuple[float, str, str]], width: int = 240, height: int = 14) -> Markup:
+    """One bar of (share 0…1, class, name) after each other; the names show on hovering."""
+    drawn, left = [], 0.0
+    for share, kind, name in parts:
+        if share > 0:
+            told = Markup("<title>{} {}</title>").format(name, f"{share:.1%}")
+            box = rect((left, 0, max(0.5, share * width), height), kind)
+            drawn.append(Markup("<g>") + told + box + Markup("</g>"))
+            left += share * width
+    return svg(width, height, drawn)
 
 
 def shares(rows: Sequence[tuple[str, float, str]], width: int = 460) -> Markup:

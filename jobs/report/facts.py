@@ -1,24 +1,39 @@
 """What the report is about, read from the ledger, the shards, the log and the clips of a run.
 
+Clips stay columns, so that a million of them are one table; only those that are shown become rows.
 Every part may be missing: a report after the scan alone shows the scan.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curation.captions.questions import ASK
 from jobs.config import Recipe
+from jobs.failures import letters_of
 from jobs.training.log import read as read_log
 from pipelines.contract import find_set, read_contract
+from pipelines.dead_letters import DeadLetter, current_set
 from pipelines.ledger import Ledger, Row
-from pipelines.policy import ALL_SCORES, Policy, is_text
-from pipelines.verdicts import Decision, judge, scored_table, verdict_fingerprint
+from pipelines.policy import ALL_SCORES
+from pipelines.policy_diff import CLASS, classes
+from pipelines.tally import read_passes
+from pipelines.verdicts import Decision, asked, judge, scored_table, verdict_fingerprint
 
 MAX_CLIP_JSON = 1 << 20
+NAMES = (CLASS, "language", "tags")  # texts of all clips that the page counts
+LONG = ("embedding", "sound_marks", "phash", "face_box")  # texts that nobody reads
+NUMERIC = tuple(name for name, score in ALL_SCORES.items() if not score.text)
+TEXTS = tuple(name for name, score in ALL_SCORES.items() if score.text and name not in LONG)
+
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -36,51 +51,106 @@ class Generated:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything the page tells, before anything is drawn."""
+    """Everything the page tells, before anything is drawn.
+
+    `clips` has a row a clip with facts, numbers and short names; `decision` is what the recipe's
+    policy says of them now, whether or not `reelmill decide` has `written` it.
+    """
 
     recipe: Recipe
     sources: list[Row] = field(default_factory=list)
-    clips: list[Row] = field(default_factory=list)  # with facts, scores, captions and verdict
+    clips: pa.Table = field(default_factory=lambda: pa.table({}))
     decision: Decision | None = None
-    artefacts: dict[str, Row] = field(default_factory=dict)  # by clip_id
+    phases: dict[str, Decision] = field(default_factory=dict)
+    written: bool = True
+    captions: pa.Table = field(default_factory=lambda: pa.table({}))
+    artefacts: pa.Table = field(default_factory=lambda: pa.table({}))
+    letters: list[DeadLetter] = field(default_factory=list)
+    passes: list[dict[str, Any]] = field(default_factory=list)
     contract: dict[str, Any] | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
     generated: list[Generated] = field(default_factory=list)
 
+    @property
+    def kept(self) -> Flags:
+        """Which clips the policy keeps [clips]."""
+        return self.decision.kept if self.decision else np.zeros(self.clips.num_rows, dtype=bool)
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """Length of each clip [clips]."""
+        return self.decision.seconds if self.decision else np.zeros(0)
+
+    @property
+    def classes(self) -> NDArray[np.object_]:
+        """The class of each clip's sound [clips]."""
+        return classes(self.clips)
+
+    def rows(self, picked: Sequence[int] | NDArray[np.int64]) -> list[Row]:
+        """Clips by their place in `clips`, with all that the ledger knows of them."""
+        table = self.clips.take(pa.array(picked, pa.int64()))
+        rows: list[Row] = table.to_pylist()
+        assert self.decision is not None, "clips are picked by their verdicts"
+        verdicts = self.decision.verdicts.take(pa.array(picked, pa.int64())).to_pylist()
+        for row, verdict in zip(rows, verdicts, strict=True):
+            row["verdict"] = verdict
+        ledger, by_id = Ledger(self.recipe.data.ledger), {row["clip_id"]: row for row in rows}
+        ids = pa.array(list(by_id), pa.string())
+        tables = [f"scores/scan@{self.recipe.scan.fingerprint()}", *self.recipe.score_tables]
+        for name in tables:
+            for more in here(ledger.read(name, TEXTS), ids):
+                known = {k: v for k, v in more.items() if k in TEXTS}
+                by_id[more["clip_id"]].update(known)
+        told = {row["clip_id"]: row for row in here(self.captions, ids)}
+        made = {row["clip_id"]: row for row in here(self.artefacts, ids)}
+        for row in rows:
+            row |= {"caption": told.get(row["clip_id"]), "artefact": made.get(row["clip_id"])}
+        return rows
+
+
+def here(table: pa.Table, ids: pa.Array) -> list[Row]:
+    """The rows of these clips."""
+    if not table.num_rows:
+        return []
+    rows: list[Row] = table.filter(pc.is_in(table["clip_id"], value_set=ids)).to_pylist()
+    return rows
+
 
 def gather(recipe: Recipe) -> Facts:
-    """Read what there is of the recipe's run."""
+    """Read what there is of the recipe's run. Raises ValueError for a policy that cannot judge."""
     ledger = Ledger(recipe.data.ledger)
     scan = recipe.scan.fingerprint()
-    sources = [row for row in ledger.rows("sources") if row["fingerprint"] == scan]
-    table = scored_table(ledger, scan, recipe.score_tables)
-    clips: list[Row] = table.to_pylist()
-    captions = ledger.rows(f"scores/caption@{recipe.caption.fingerprint()}")
-    told = {row["clip_id"]: row for row in captions}
+    sources = ledger.read("sources")
+    sources = sources.filter(pc.equal(sources["fingerprint"], scan))
     policy = recipe.policy.phase(recipe.encode.phase)
-    decision = judge(policy, table) if clips else None
-    name = verdict_fingerprint(policy, scan, recipe.score_tables)
-    verdicts = {row["clip_id"]: row for row in ledger.rows(f"verdicts/{name}")}
-    for clip in clips:
-        clip |= {"caption": told.get(clip["clip_id"]), "verdict": verdicts.get(clip["clip_id"])}
-    made = newest(recipe.data.ledger / "artefacts")
-    artefacts = {r["clip_id"]: r for r in ledger.rows(f"artefacts/{made}")} if made else {}
+    others = {p: recipe.policy.phase(p) for p in ("", *recipe.policy.phases)}
+    del others[recipe.encode.phase]
+    names = {*NUMERIC, *NAMES, *(f"{ASK}{name}" for name in recipe.ask.questions)}
+    names |= {name for one in (policy, *others.values()) for name in asked(one)}
+    clips = scored_table(ledger, scan, recipe.score_tables, names)
+    decision = judge(policy, clips) if clips.num_rows else None
+    written = ledger.read(f"verdicts/{verdict_fingerprint(policy, scan, recipe.score_tables)}")
     return Facts(
         recipe=recipe,
-        sources=sources,
+        sources=sources.to_pylist(),
         clips=clips,
         decision=decision,
-        artefacts=artefacts,
+        phases={p or "the policy": judge(o, clips) for p, o in others.items()} if decision else {},
+        written=not decision or written["status"].equals(decision.verdicts["status"]),
+        captions=ledger.read(f"scores/caption@{recipe.caption.fingerprint()}"),
+        artefacts=artefacts(recipe, ledger),
+        letters=letters_of(recipe),
+        passes=read_passes(recipe.data.metrics),
         contract=contract_of(recipe),
         log=read_log(recipe.out / "metrics.jsonl"),
         generated=generated_clips(recipe.out / "clips"),
     )
 
 
-def newest(folder: Path) -> str:
-    """The name of the table that was written last, or ''."""
-    tables = [path for path in folder.glob("*") if path.is_dir()]
-    return max(tables, key=lambda path: path.stat().st_mtime_ns).name if tables else ""
+def artefacts(recipe: Recipe, ledger: Ledger) -> pa.Table:
+    """What became of the clips of the last finished encode pass."""
+    made = current_set(recipe.data)
+    return ledger.read(f"artefacts/{made}") if made else pa.table({})
 
 
 def contract_of(recipe: Recipe) -> dict[str, Any] | None:
@@ -103,41 +173,3 @@ def generated_clips(folder: Path) -> list[Generated]:
         return []
     _, latest = max(found, key=lambda pair: pair[0])
     return [clip for _, clip in found if clip.weights == latest.weights]
-
-
-def is_kept(clip: Row) -> bool:
-    """Whether the verdict of a clip is to keep it."""
-    return bool(clip["verdict"] and clip["verdict"]["status"] == "ok")
-
-
-def numbers_of(clips: list[Row], score: str) -> NDArray[np.float64]:
-    """The values of a score that are there."""
-    values = [clip.get(score) for clip in clips]
-    return np.array([v for v in values if v is not None and np.isfinite(v)], dtype=np.float64)
-
-
-def limits_of(policy: Policy, score: str) -> list[float]:
-    """Thresholds that the policy sets on a score."""
-    checks = [c for rule in policy.rules for c in rule.leaves() if c.score == score]
-    return [limit for check in checks for limit in (check.min, check.max) if limit is not None]
-
-
-def numeric_scores() -> list[str]:
-    """Scores that can be drawn."""
-    return [name for name, score in ALL_SCORES.items() if not score.text]
-
-
-def margin(policy: Policy, clips: list[Row]) -> NDArray[np.float64]:
-    """Distance of each clip to its nearest threshold, in spreads of that score; inf without."""
-    nearest = np.full(len(clips), np.inf)
-    asked = {check.score for rule in policy.rules for check in rule.leaves()}
-    for name in sorted(asked):
-        if is_text(name):
-            continue
-        values = [clip.get(name) for clip in clips]
-        have = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-        spread = float(np.nanstd(have)) if np.isfinite(have).any() else 0.0
-        for limit in limits_of(policy, name) if spread > 0 else []:
-            away = np.abs(have - limit) / spread
-            nearest = np.fmin(nearest, np.where(np.isnan(away), np.inf, away))
-    return nearest

@@ -1,11 +1,13 @@
 """From facts to one HTML file. The template escapes everything; markup comes from charts alone."""
 
+import base64
+import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,48 +16,132 @@ from curation.alignment import Alignment
 from curation.media import MediaReader
 from curation.records import clean
 from jobs.config import code_version
-from jobs.report import charts
-from jobs.report.clips import cards_of
-from jobs.report.facts import Facts, is_kept, limits_of, numbers_of, numeric_scores
+from jobs.report import charts, funnel, kept_set
+from jobs.report.cards import cards_of
+from jobs.report.explain import nearness
+from jobs.report.facts import Facts
+from jobs.report.films import refused_films
+from jobs.report.gallery import Group, groups
+from jobs.report.histograms import histograms
+from jobs.report.latents import round_trips
 from jobs.report.media import Budget
+from jobs.report.previews import prune
 from jobs.report.proof import Proof, prove
-from pipelines.policy import ALL_SCORES
+from jobs.report.training import fall, training
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 40  # rows of a table that a person may read; the rest is counted
+# What `Show` of the gallery offers before the reasons: key and words.
+SHOWN = (("all", "all"), ("kept", "kept"), ("near", "borderline"), ("dropped", "dropped"))
 
 
 def render(facts: Facts) -> tuple[str, Proof | None]:
     """The page, and the proof of sync that it prints."""
     budget = Budget()
-    with MediaReader() as reader:
+    policy = facts.recipe.policy.phase(facts.recipe.encode.phase)
+    near = nearness(policy, facts.clips) if facts.decision else None
+    found = groups(facts, near) if near else []
+    with MediaReader(facts.recipe.scan.limits) as reader:
         proof = prove(facts, reader, budget)
-        groups = cards_of(facts, reader, budget)
-    environment = Environment(
+        trips = round_trips(facts, reader, budget)
+    cards = cards_of(facts, found, near, budget) if near else {}
+    films = refused_films(facts, budget)
+    shown = [card.clip["clip_id"] for group in cards.values() for card in group]
+    seen = [f"{film.source_id}-film" for film in films.cards]
+    prune(facts.recipe.data.previews, [*shown, *seen])
+    style = (TEMPLATES / "style.css").read_text() + filters(found)
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            style=Markup(style),  # noqa: S704 - our own file, and keys of our own
+            style_hash=style_hash(style),
+            title=facts.recipe.name,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            code=code_version(),
+            tiles=tiles(facts, proof),
+            written=facts.written,
+            proof=proof,
+            proof_bars=proof_bars(proof),
+            training=training(facts),
+            stages=funnel.stages(facts),
+            palette=funnel.palette(facts) if facts.decision else {},
+            kinds=kinds(facts),
+            phases=funnel.by_phase(facts),
+            removals=funnel.removals(facts),
+            anchors={group.title: group.key for group in found if group.key.startswith("r")},
+            histograms=histograms(facts) if facts.decision else [],
+            shapes=kept_set.shapes(facts) if facts.decision else [],
+            lists=kept_set.lists(facts) if facts.decision else [],
+            groups=found,
+            cards=cards,
+            shown=SHOWN,
+            films=films,
+            failures=failures(facts),
+            trips=trips,
+            shards=shards(facts),
+            passes=facts.passes[-LISTED:],
+            recipe=yaml.safe_dump(facts.recipe.model_dump(mode="json"), sort_keys=False),
+            left_out=budget.refused,
+        )
+    )
+    return page, proof
+
+
+def environment() -> Environment:
+    """The templates, which escape whatever is put in."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=plain,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(
-        style=Markup((TEMPLATES / "style.css").read_text()),  # noqa: S704 - our own file
-        title=facts.recipe.name,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        code=code_version(),
-        tiles=tiles(facts, proof),
-        proof=proof,
-        proof_bars=proof_bars(proof),
-        funnel=funnel(facts),
-        histograms=histograms(facts),
-        groups=groups,
-        refused=refused(facts),
-        shards=shards(facts),
-        training=training(facts),
-        recipe=yaml.safe_dump(facts.recipe.model_dump(mode="json"), sort_keys=False),
-        left_out=budget.refused,
+    made.filters["hours"] = hours
+    return made
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a template puts out
+    """Text without characters that are not seen: zero bytes, escapes, what turns other text around.
+
+    Here, for all of the page, because one place that forgets it is enough.
+    """
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return type(value)("".join(c if c.isprintable() or c in "\n\t" else " " for c in value))
+
+
+def hours(value: float) -> str:
+    """Hours to four digits or to the second, so that columns of small and large sets both read."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.{4 if value < 10 else 2}f}"
+
+
+def style_hash(style: str) -> str:
+    """What the policy of the page allows as its only style, so that no text can bring another."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}"
+
+
+def filters(found: Sequence[Group]) -> str:
+    """Style that shows the cards of the filter that is checked; no script is needed for it."""
+    keys = [key for key, _ in SHOWN[1:]] + [g.key for g in found if g.key[0] == "r"]
+    return "".join(
+        f"main:has(#f-{key}:checked) .card:not(.k-{key}),"
+        f"main:has(#f-{key}:checked) .group:not(:has(.k-{key})){{display:none}}\n"
+        for key in dict.fromkeys([*keys, *(g.key for g in found if g.key == "failed")])
     )
-    return page, proof
+
+
+def kinds(facts: Facts) -> list[tuple[str, list[funnel.Kind]]]:
+    """Tables of what was kept by kind."""
+    if not facts.decision:
+        return []
+    tables = [
+        ("class of sound", funnel.by_class(facts)),
+        ("film", funnel.by_film(facts)),
+        ("licence", funnel.by_licence(facts)),
+    ]
+    return [(title, rows) for title, rows in tables if rows]
 
 
 def tiles(facts: Facts, proof: Proof | None) -> list[tuple[str, str]]:
@@ -63,10 +149,12 @@ def tiles(facts: Facts, proof: Proof | None) -> list[tuple[str, str]]:
     found = []
     if facts.sources:
         found.append((f"{len(facts.sources)}", "films found"))
-    if facts.clips:
-        kept = [clip for clip in facts.clips if is_kept(clip)]
-        found.append((f"{len(kept)} of {len(facts.clips)}", "clips kept"))
-        found.append((span(sum(clip["seconds"] for clip in kept)), "kept picture and sound"))
+    if facts.decision:
+        found.append((f"{int(facts.kept.sum())} of {len(facts.kept)}", "clips kept"))
+        found.append((span(float(facts.seconds[facts.kept].sum())), "kept picture and sound"))
+        found.append((span(float(facts.seconds.sum())), "in all clips"))
+    if facts.letters:
+        found.append((f"{len(facts.letters)}", "inputs failed in a pass"))
     if facts.contract:
         size = sum(shard["bytes"] for shard in facts.contract["shards"])
         found.append((f"{size / 1e6:.1f} MB", f"in {len(facts.contract['shards'])} shards"))
@@ -79,92 +167,25 @@ def tiles(facts: Facts, proof: Proof | None) -> list[tuple[str, str]]:
     return found
 
 
-def fall(steps: list[dict[str, Any]]) -> float:
-    """Mean loss of the last 5 % of the steps over that of the first 5 (before it has learnt)."""
-    losses = [line["loss"] for line in steps]
-    tail = max(1, len(losses) // 20)
-    return float(np.mean(losses[-tail:]) / np.mean(losses[:5]))
-
-
 def span(seconds: float) -> str:
     """Hours where there are hours, else minutes."""
     return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
-def funnel(facts: Facts) -> list[dict[str, Any]]:
-    """From films to training samples: label, count, hours, share of what came in."""
-    if not facts.decision:
-        return []
-    decision = facts.decision
-    total, hours = len(facts.clips), float(decision.seconds.sum()) / 3600
-    rows: list[dict[str, Any]] = [{"label": "clips cut", "count": total, "hours": hours, "lost": 0}]
-    rows += [
-        {"label": step.title, "count": step.left, "hours": step.left_hours, "lost": step.removed}
-        for step in decision.funnel
-        if step.removed
-    ]
-    kept = [clip for clip in facts.clips if is_kept(clip)]
-    rows.append(row_of("kept by the policy", kept, 0))
-    if facts.artefacts:
-        made = [c for c in kept if facts.artefacts.get(c["clip_id"], {}).get("status") == "ok"]
-        rows.append(row_of("encoded into shards", made, len(kept) - len(made)))
-    for row in rows:
-        row["share"] = f"{row['hours'] / hours:.4f}" if hours else "0"
-    return rows
-
-
-def row_of(label: str, clips: list[dict[str, Any]], lost: int) -> dict[str, Any]:
-    """One line of the funnel."""
-    hours = sum(clip["seconds"] for clip in clips) / 3600
-    return {"label": label, "count": len(clips), "hours": hours, "lost": lost}
-
-
-def histograms(facts: Facts) -> list[dict[str, Any]]:
-    """Scores that the policy judges first, then the others that vary."""
-    kept = [clip for clip in facts.clips if is_kept(clip)]
-    dropped = [clip for clip in facts.clips if not is_kept(clip)]
-    found = []
-    for name in numeric_scores():
-        inside, outside = numbers_of(kept, name), numbers_of(dropped, name)
-        limits = limits_of(facts.recipe.policy, name)
-        values = np.concatenate([inside, outside])
-        if not len(values) or (not limits and values.max() - values.min() < 1e-9):
-            continue
-        found.append(
-            {
-                "name": name,
-                "unit": ALL_SCORES[name].unit,
-                "about": ALL_SCORES[name].about,
-                "ruled": bool(limits),
-                "missing": len(facts.clips) - len(values),
-                "svg": charts.histogram(inside, outside, limits),
-            }
-        )
-    return sorted(found, key=lambda item: not item["ruled"])
-
-
-def refused(facts: Facts) -> dict[str, Any]:
-    """Films that could not be used, and the reasons of dropped clips."""
-    bad = [row for row in facts.sources if row["status"] != "ok"]
-    rows = [
+def failures(facts: Facts) -> list[dict[str, Any]]:
+    """What failed in which pass: how often, and one of them."""
+    groups = Counter((d.step, d.of, d.reason) for d in facts.letters)
+    first = {(d.step, d.of, d.reason): d for d in reversed(facts.letters)}
+    return [
         {
-            "name": clean(Path(row["path"]).name, 80),
-            "id": row["source_id"] or "",
-            "reason": row["reason"] or "",
-            "detail": clean(row["detail"] or "", 200),
+            "step": f"{step} {of}".strip(),
+            "reason": reason,
+            "count": count,
+            "example": clean(first[step, of, reason].id or first[step, of, reason].path, 80),
+            "detail": clean(first[step, of, reason].detail, 200),
         }
-        for row in bad
+        for (step, of, reason), count in groups.most_common(LISTED)
     ]
-    reasons = Counter(
-        c["verdict"]["reason"] for c in facts.clips if c["verdict"] and c["verdict"]["reason"]
-    )
-    failed = [row for row in facts.artefacts.values() if row["status"] == "failed"]
-    return {
-        "films": rows[:LISTED],
-        "more": max(0, len(rows) - LISTED),
-        "reasons": reasons.most_common(),
-        "artefacts": failed[:LISTED],
-    }
 
 
 def shards(facts: Facts) -> dict[str, Any] | None:
@@ -188,52 +209,9 @@ def flat(value: Any) -> str:  # noqa: ANN401 - JSON
     """A JSON value on one line without braces."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {flat(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return "; ".join(flat(inner) for inner in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def training(facts: Facts) -> list[dict[str, Any]]:
-    """Loss curves: all, by stream, by task, by noise level, held out."""
-    steps = [line for line in facts.log if line["kind"] == "step"]
-    held = [line for line in facts.log if line["kind"] == "validation"]
-    if not steps:
-        return []
-    names = sorted({key for line in steps for key in line})
-    levels = ("noisiest quarter", "second", "third", "cleanest quarter")
-    wanted: list[tuple[str, list[dict[str, Any]], dict[str, str]]] = [
-        ("Loss by stream", steps, {"loss": "both"} | tail_names(names, "loss/")),
-        ("Held-out loss", held, {k: k for line in held for k in line if k.startswith("loss")}),
-    ]
-    for stream, what in (("video", "picture"), ("audio", "sound")):
-        tasks = {k: k.split("/")[1] for k in names if k.startswith("task/") and k.endswith(stream)}
-        noise = {
-            k: levels[int(k.split("/")[1])]
-            for k in names
-            if k.startswith("level/") and k.endswith(stream)
-        }
-        wanted += [(f"Loss of {what} by task", steps, tasks)]
-        wanted += [(f"Loss of {what} by noise level", steps, noise)]
-    found = [
-        {"title": title, "svg": charts.curves(series(lines, chosen), "steps")}
-        for title, lines, chosen in wanted
-        if chosen
-    ]
-    return [item for item in found if item["svg"]]
-
-
-def tail_names(names: list[str], prefix: str) -> dict[str, str]:
-    """Curves below a prefix by their last part."""
-    return {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-
-
-def series(lines: list[dict[str, Any]], chosen: dict[str, str]) -> charts.Series:
-    """The x and y of each chosen curve, by its label."""
-    found = {}
-    for key, label in chosen.items():
-        here = [line for line in lines if isinstance(line.get(key), int | float)]
-        x = np.array([line["step"] for line in here], dtype=np.float64)
-        y = np.array([line[key] for line in here], dtype=np.float64)
-        found[label] = (x[np.isfinite(y)], y[np.isfinite(y)])
-    return found
 
 
 def proof_bars(proof: Proof | None) -> Markup:

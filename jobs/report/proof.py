@@ -3,11 +3,26 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from curation.alignment import Alignment, Clip, align, impacts, onsets
 from curation.media import MediaReader
-from curation.records import RejectedError
-from jobs.report.facts import Facts, Generated, is_kept
-from jobs.report.media import RATE, Budget, Film, Shown, read_film, show
+from curation.records import RejectedError, Status
+from jobs.report.facts import Facts, Generated
+from jobs.report.media import (
+    RATE,
+    Budget,
+    Film,
+    Preview,
+    Shown,
+    jpeg,
+    read_film,
+    show,
+    sound_picture,
+    strip,
+)
 
 SHOWN = 12  # generated clips on the page
 REAL = 32  # held-out or kept films that are measured beside them
@@ -46,13 +61,21 @@ def prove(facts: Facts, reader: MediaReader, budget: Budget) -> Proof | None:
         events.append((seen, heard))
         if len(proof.shown) < SHOWN:
             marks = {"impact": seen, "onset": heard} if is_world(facts) else {}
-            proof.shown.append((clip, show(budget, film, clip.path.read_bytes(), marks)))
+            proof.shown.append((clip, show(budget, preview(film, clip.path, marks))))
     if fps and is_world(facts):
         proof.measured = len(events)
         proof.tolerance_ms = 1000 / fps
         proof.generated = try_align(events, 1 / fps)
         proof.real = try_align(real_events(facts, reader), 1 / fps)
     return proof
+
+
+def preview(film: Film, path: Path, marks: dict[str, NDArray[np.float64]]) -> Preview:
+    """A generated clip as it is, with what was seen and heard marked in its waveform."""
+    sound = b""
+    if film.samples is not None and film.samples.size:
+        sound = sound_picture(film.samples[0], film.seconds, marks)
+    return Preview(path.read_bytes(), jpeg(film.pixels[0]), strip(film.pixels), sound, film.seconds)
 
 
 def measure(film: Film) -> Clip:
@@ -64,12 +87,16 @@ def measure(film: Film) -> Clip:
 
 def is_world(facts: Facts) -> bool:
     """Whether the films are generated ones, whose truth lies beside them."""
-    return any(Path(row["path"]).with_suffix(".truth.json").is_file() for row in facts.sources)
+    opened = (Path(row["path"]) for row in facts.sources if row["status"] == Status.OK)
+    return any(path.with_suffix(".truth.json").is_file() for path in opened)
 
 
 def real_events(facts: Facts, reader: MediaReader) -> list[Clip]:
     """The same measure on kept clips, held-out ones first: what a perfect model would reach."""
-    kept = [clip for clip in facts.clips if is_kept(clip)]
+    if not facts.decision:
+        return []
+    columns = ["clip_id", "split", "path", "start_s", "end_s"]
+    kept = facts.clips.select(columns).filter(pa.array(facts.kept)).to_pylist()
     kept.sort(key=lambda clip: (clip["split"] == "train", clip["clip_id"]))
     found = []
     for clip in kept[:REAL]:

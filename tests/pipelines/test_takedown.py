@@ -56,8 +56,12 @@ def test_nothing_of_the_film_is_left(root):
     before = read_contract(find_set(root))["counts"]
     mine = sum(row["key"].startswith(source) for row in index(root))
     assert mine
+    preview = root.previews / f"{source}-0-2125-look" / "clip.mp4"
+    preview.parent.mkdir(parents=True)
+    preview.write_bytes(source.encode())
     removed = take_down(root, [source])
     assert traces(root, source) == ([], [])
+    assert not any(root.previews.iterdir())
     assert verify(find_set(root)) == []
     after = read_contract(find_set(root))["counts"]
     assert after["ok"] == before["ok"] - mine == before["ok"] - sum(removed.samples.values())

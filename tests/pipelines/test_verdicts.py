@@ -118,6 +118,7 @@ def test_funnel_counts_what_each_rule_alone_removes():
     motion, bars, _ = judge(policy, clips).funnel
     assert (motion.failed, motion.removed, motion.alone, motion.left) == (2, 2, 1, 2)
     assert (bars.failed, bars.removed, bars.alone, bars.left, bars.left_hours) == (2, 1, 1, 1, 1.0)
+    assert (bars.failed_hours, bars.removed_hours, bars.alone_hours) == (2.0, 1.0, 1.0)
 
 
 def test_the_table_joins_by_id_and_keeps_order(tmp_path):

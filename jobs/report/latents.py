@@ -1,0 +1,170 @@
+"""What the autoencoders keep: encoded clips decoded again, beside what went in.
+
+Samples are read from the shards as a trainer reads them, and the clip is cut out of its film as the
+encode pass cuts it, so what is compared is what training sees.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from curation.media import MediaReader
+from curation.records import RejectedError, Status
+from curation.rendition import picture, sound
+from curation.scores import Crop
+from curation.sources import local_copy
+from jobs.report.facts import Facts
+from jobs.report.media import Budget, jpeg, sound_picture
+from model.vae import AudioCodec, VideoCodec, load_audio_vae, load_video_vae, ours
+from pipelines.contract import find_set
+from pipelines.shards import ShardError
+from pipelines.stream import Reader, Sample
+
+Array = NDArray[np.float32]
+CLIPS = 3
+FRAMES = (
+    33  # decoded at the most; time is causal, so the first latents are those of the first frames
+)
+SHOWN = 4  # frames of a strip
+MELS = 64
+QUIET_DB = 60.0  # below the loudest: what is compared in the sound
+
+
+@dataclass
+class RoundTrip:
+    """One clip before and after the autoencoders; None where a measure is not available."""
+
+    clip_id: str
+    rendition: str
+    before: str = ""
+    after: str = ""
+    psnr: float | None = None  # dB over the frames that were decoded
+    frames: int = 0
+    sound_before: str = ""
+    sound_after: str = ""
+    mel_db: float | None = None  # mean difference of log-mel spectrograms
+    ratio: str = ""  # numbers of picture to one of latent
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Codecs:
+    """The autoencoders of a shard set; `whole`: a decode of some latents is not that of all."""
+
+    video: VideoCodec
+    audio: AudioCodec
+    device: torch.device
+    whole: bool
+
+
+def round_trips(facts: Facts, reader: MediaReader, budget: Budget) -> list[RoundTrip]:
+    """CLIPS encoded clips, by the lot of their ids; [] before there are any."""
+    if not facts.contract:
+        return []
+    try:
+        codecs = load_codecs(facts)
+        shards = Reader(find_set(facts.recipe.data))
+    except ValueError as error:
+        return [RoundTrip("", "", trouble=str(error))]
+    paths = {row["source_id"]: row["path"] for row in facts.sources if row["status"] == Status.OK}
+    keys = shards.columns["key"].to_pylist()
+    order = sorted(range(len(keys)), key=lambda k: hashlib.blake2b(keys[k].encode()).digest())
+    found = []
+    try:
+        for row in order[:CLIPS]:
+            try:
+                sample = shards.sample(row)
+                path = paths.get(sample.info["source_id"], "")
+                found.append(round_trip(sample, path, reader, codecs, budget))
+            except (RejectedError, ShardError, OSError) as error:
+                found.append(RoundTrip(keys[row], "", trouble=str(error)))
+    finally:
+        shards.close()
+    return found
+
+
+def load_codecs(facts: Facts) -> Codecs:
+    """The recipe's autoencoders. Raises ValueError where they are not those of the shards, and for
+    large ones without a GPU: a second of film takes them minutes on a CPU.
+    """
+    assert facts.contract is not None, "there is a shard set"
+    config = facts.recipe.encode
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    small = ours(config.video_vae, "video") and ours(config.audio_vae, "audio")
+    if not small and device.type == "cpu":
+        raise ValueError(
+            f"left out: {config.video_vae} and {config.audio_vae} are decoded only where there is "
+            "a GPU"
+        )
+    codecs = Codecs(
+        load_video_vae(config.video_vae, device),
+        load_audio_vae(config.audio_vae, device),
+        device,
+        whole=not small,
+    )
+    for kind, codec in (("video", codecs.video), ("audio", codecs.audio)):
+        if codec.fingerprint != facts.contract[f"{kind}_vae"]["fingerprint"]:
+            raise ValueError(f"the recipe names another {kind} autoencoder than made these shards")
+    return codecs
+
+
+@torch.inference_mode()
+def round_trip(
+    sample: Sample, path: str, reader: MediaReader, codecs: Codecs, budget: Budget
+) -> RoundTrip:
+    """Decode a sample and compare. Raises RejectedError."""
+    shape = sample.geometry
+    latents = 1 + (min(FRAMES, shape.frames) - 1) // shape.video.time
+    frames = 1 + (latents - 1) * shape.video.time
+    kept = sample.video if codecs.whole else sample.video[:, :latents]
+    made = codecs.video.decode(kept[None].float().to(codecs.device))[0, :, :frames]
+    after = ((made.permute(1, 2, 3, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    again = None
+    if sample.audio is not None:
+        latent = sample.audio[None].float().to(codecs.device)
+        again = codecs.audio.decode(latent, samples=shape.samples)[0].float().mean(0).cpu().numpy()
+    crop: Crop | None = tuple(sample.info["crop"]) if sample.info.get("crop") else None
+    rate, size = codecs.audio.decoded_rate, (frames, shape.height, shape.width)
+    with local_copy(path) as local:
+        start = sample.info["start_s"]
+        before = picture(reader, local, start, size, shape.fps, crop)
+        heard = None if again is None else sound(reader, local, start, len(again), rate)[0]
+    trip = RoundTrip(sample.clip_id, next(iter(sample.videos)), frames=frames)
+    pictures = (before, after.cpu().numpy())
+    trip.psnr = psnr(*pictures)
+    trip.ratio = f"{3 * np.prod(size) / sample.video[:, :latents].numel():.0f}"
+    trip.before, trip.after = (budget.uri("image/jpeg", frames_of(p)) for p in pictures)
+    if heard is not None and again is not None:
+        trip.mel_db = mel_difference(heard, again, rate)
+        trip.sound_before, trip.sound_after = (
+            budget.uri("image/webp", sound_picture(samples, len(heard) / rate, rate=rate))
+            for samples in (heard, again)
+        )
+    return trip
+
+
+def frames_of(pixels: NDArray[np.uint8]) -> bytes:
+    """SHOWN frames of [F,H,W,3] at equal distances side by side, as they are, as JPEG."""
+    chosen = np.linspace(0, len(pixels) - 1, min(SHOWN, len(pixels))).round().astype(int)
+    return jpeg(np.concatenate(list(pixels[chosen]), axis=1))
+
+
+def psnr(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio in dB over all pixels of all frames; 99 at the most."""
+    error = float(np.square(before.astype(np.float64) - after).mean())
+    return min(99.0, 10 * float(np.log10(255**2 / max(error, 1e-6))))
+
+
+def mel_difference(before: Array, after: Array, rate: int) -> float:
+    """Mean absolute difference of log-mel spectrograms in dB, above QUIET_DB below the loudest."""
+    a, b = (
+        librosa.feature.melspectrogram(y=x, sr=rate, n_fft=1024, hop_length=256, n_mels=MELS)
+        for x in (before, after[: len(before)])
+    )
+    floor = max(float(a.max()), 1e-9) * 10 ** (-QUIET_DB / 10)
+    levels = (10 * np.log10(np.maximum(x, floor)) for x in (a, b))
+    return float(np.abs(np.subtract(*levels)).mean())
