@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curation.media_write import write_clip
-from model.conditions import condition, keep_mask
+from model.conditions import condition
 from model.geometry import Geometry
 from model.guidance import Guidance, Velocity, guide
 from model.mmdit import Media
 from model.noise import Draw
-from model.sample import euler, grid
+from model.regions import keep_mask
+from model.sample import grid, integrate
 from model.vae import AudioCodec, VideoCodec
 
 
@@ -111,7 +112,9 @@ def sample(
         **common,
     )
     times = grid(sampling.steps, sampling.shift)
-    picture, sound = euler(guide(model, sampling.guidance), video, audio, times, on_step)
+    picture, sound = integrate(
+        guide(model, sampling.guidance), video, audio, times, on_step=on_step
+    )
     assert picture is not None
     assert sound is not None
     return picture[0], sound[0]

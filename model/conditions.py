@@ -2,8 +2,8 @@
 
 All tasks share one interface (SkyReels-V4 §3.2): the noisy latent, a condition latent and a mask
 (1 = keep) side by side on channels. Where nothing is known the condition holds the latent of black
-frames, not zeros. Today's tasks keep the first k latent frames; a task that keeps another region
-(start and end, an edited region) is another rule in `keep_mask`, the rest stays.
+frames, not zeros. What a task keeps is in `model/regions.py`. A modality that is wholly given has
+no noise: its t is 1 (choice; the paper names neither picture from sound nor sound from picture).
 
 Letters: B batch, C channels, T video latents, h w latent rows and columns.
 """
@@ -24,6 +24,13 @@ class Task(StrEnum):
     TEXT_TO_AV = "text_to_av"  # nothing
     IMAGE_TO_AV = "image_to_av"  # the first latent, which is one frame
     EXTEND = "extend"  # the first k latents of a clip
+    EXTEND_BACK = "extend_back"  # the last k
+    FIRST_LAST = "first_last"  # the first and the last latent
+    KEYFRAMES = "keyframes"  # some latents anywhere
+    INPAINT = "inpaint"  # all but a box, at rest or moving, for all of the time or a part
+    OUTPAINT = "outpaint"  # a box at rest
+    VIDEO_TO_AUDIO = "video_to_audio"  # the whole picture
+    AUDIO_TO_VIDEO = "audio_to_video"  # the whole sound
 
 
 @dataclass(frozen=True)
@@ -53,26 +60,14 @@ def draw_task(mix: Mapping[str, float], seed: int, clip_id: str, visit: int) -> 
     return weighted[-1][0]
 
 
-def draw_prefix(task: Task, latents: int, draw: Draw) -> int:
-    """How many of T latents a training sample of `task` keeps; extension draws 1..T-1 evenly."""
-    if task is Task.TEXT_TO_AV:
-        return 0
-    if task is Task.IMAGE_TO_AV or latents <= 2:
-        return min(1, latents - 1)
-    return 1 + int(draw.uniform("prefix") * (latents - 1))
-
-
-def keep_mask(prefix: int, shape: Sequence[int]) -> Tensor:
-    """Mask [1,T,h,w] that keeps the first `prefix` of T latents; shape is (T, h, w)."""
-    T = shape[0]
-    if not 0 <= prefix <= T:
-        raise ValueError(f"prefix={prefix} must be between 0 and the clip's {T} latent frames")
-    mask = torch.zeros(1, *shape)
-    mask[:, :prefix] = 1
-    return mask
-
-
 def condition(clean: Tensor, mask: Tensor, black: Tensor) -> Condition:
     """Keep `clean` [B,C,T,h,w] where mask [B,1,T,h,w] is 1, else black ([C,T,h,w])."""
     known = torch.where(mask.bool(), clean, black.to(clean))
     return Condition(known, mask.to(clean.dtype))
+
+
+def levels(tasks: Sequence[Task], t: Tensor) -> tuple[Tensor, Tensor]:
+    """The t of picture and of sound, each [B]: 1 where a task gives all of it."""
+    seen = torch.tensor([task is Task.VIDEO_TO_AUDIO for task in tasks], device=t.device)
+    heard = torch.tensor([task is Task.AUDIO_TO_VIDEO for task in tasks], device=t.device)
+    return torch.where(seen, 1.0, t), torch.where(heard, 1.0, t)

@@ -1,6 +1,9 @@
-"""Classifier-free guidance: v = v_none + scale * (v_text - v_none), a scale for each modality.
+"""Guidance: how far the velocity is pushed away from that of a model that knows less.
 
-The paper names no guidance; separate scales for picture and sound follow LTX-2.
+v = v_all + (text - 1) * (v_all - v_no_text) + (cross - 1) * (v_all - v_alone), scales of their own
+for picture and sound; 1 pushes nothing. The paper names no guidance; separate scales and the term
+of the other modality (v_alone: each tower without the other) follow LTX-2, `rescale` is that of Lin
+2023 (Common diffusion noise schedules, §3.4), `interval` that of Kynkäänniemi 2024.
 """
 
 from collections.abc import Callable
@@ -16,25 +19,55 @@ Velocity = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | 
 
 @dataclass(frozen=True)
 class Guidance:
-    """How strongly text pulls; 1 is the plain conditional model."""
+    """How strongly text and the other modality pull; 1 is the plain conditional model."""
 
     video: float = 1.0
     audio: float = 1.0
+    cross_video: float = 1.0  # how strongly the sound pulls the picture
+    cross_audio: float = 1.0  # how strongly the picture pulls the sound
+    rescale: float = 0.0  # share of the velocity's spread that is set back to the plain one's
+    interval: tuple[float, float] = (0.0, 1.0)  # of t, in which guidance works
+
+    @property
+    def by_text(self) -> bool:
+        """Whether a pass without text is needed."""
+        return (self.video, self.audio) != (1, 1)
+
+    @property
+    def by_other(self) -> bool:
+        """Whether passes of each tower alone are needed."""
+        return (self.cross_video, self.cross_audio) != (1, 1)
 
 
 def guide(model: Velocity, guidance: Guidance) -> Velocity:
-    """The guided velocity: one batched pass of twice the size, or the plain one at scale 1."""
-    if guidance.video == 1 and guidance.audio == 1:
+    """The guided velocity: text costs one batched pass of twice the size, the other modality one
+    more pass of each tower alone.
+    """
+    g = guidance
+    if not (g.by_text or g.by_other):
         return model
 
     def guided(video: Media | None, audio: Media | None) -> tuple[Tensor | None, Tensor | None]:
-        both = model(with_and_without_text(video), with_and_without_text(audio))
-        return pull(both[0], guidance.video), pull(both[1], guidance.audio)
+        if not g.interval[0] <= level(video, audio) <= g.interval[1]:
+            return model(video, audio)
+        plain = model(*map(twice_as_told, (video, audio))) if g.by_text else model(video, audio)
+        alone: tuple[Tensor | None, Tensor | None] = None, None
+        if g.by_other and video is not None and audio is not None:
+            alone = model(video, None)[0], model(None, audio)[1]
+        return (
+            pushed(plain[0], alone[0], g.video, g.cross_video, g),
+            pushed(plain[1], alone[1], g.audio, g.cross_audio, g),
+        )
 
     return guided
 
 
-def with_and_without_text(media: Media | None) -> Media | None:
+def level(video: Media | None, audio: Media | None) -> float:
+    """The t of what is being made: the lower one, where a modality is given."""
+    return min(float(media.t.min()) for media in (video, audio) if media is not None)
+
+
+def twice_as_told(media: Media | None) -> Media | None:
     """The batch twice, the second half without text."""
     if media is None:
         return None
@@ -54,9 +87,22 @@ def twice(x: Tensor) -> Tensor:
     return torch.cat([x, x])
 
 
-def pull(both: Tensor | None, scale: float) -> Tensor | None:
-    """Extrapolate from the second half (no text) through the first."""
-    if both is None:
+def pushed(
+    plain: Tensor | None, alone: Tensor | None, text: float, cross: float, guidance: Guidance
+) -> Tensor | None:
+    """The velocity [B,...] from `plain` ([2B,...] with and without text where text guides)."""
+    if plain is None:
         return None
-    text, none = both.chunk(2)
-    return none + scale * (text - none)
+    every, none = plain.chunk(2) if guidance.by_text else (plain, plain)
+    v = every + (text - 1) * (every - none)
+    if alone is not None:
+        v = v + (cross - 1) * (every - alone)
+    if guidance.rescale:
+        share = spread(every) / spread(v).clamp_min(1e-6)
+        v = guidance.rescale * share * v + (1 - guidance.rescale) * v
+    return v
+
+
+def spread(v: Tensor) -> Tensor:
+    """Standard deviation of each sample, [B,1,...]."""
+    return v.flatten(1).std(dim=1).reshape(-1, *[1] * (v.dim() - 1))

@@ -1,8 +1,14 @@
-"""The Euler sampler: from noise at t = 0 to latents at t = 1 along the model's velocity."""
+"""Samplers: from noise at t = 0 to latents at t = 1 along the model's velocity.
 
-from collections.abc import Callable
+Euler; Heun (Karras 2022, Elucidating diffusion, alg. 1: second order, twice the passes); and
+DPM-Solver++ 2M (Lu 2022, alg. 2: second order at one pass a step) with alpha = t, sigma = 1 - t.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import inf, log
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +16,9 @@ from torch import Tensor
 from model.flow import interpolate, shift_times
 from model.guidance import Velocity
 from model.tower import Media
+
+Method = Literal["euler", "heun", "dpmpp"]
+Pair = tuple[Tensor | None, Tensor | None]  # of picture and of sound
 
 
 def grid(steps: int, shift: float = 1.0) -> list[float]:
@@ -21,48 +30,112 @@ def grid(steps: int, shift: float = 1.0) -> list[float]:
 
 
 @torch.no_grad()
-def euler(
+def integrate(
     model: Velocity,
     video: Media | None,
     audio: Media | None,
-    times: list[float],
+    times: Sequence[float],
+    method: Method = "euler",
     on_step: Callable[[int], None] | None = None,
-) -> tuple[Tensor | None, Tensor | None]:
+) -> Pair:
     """Clean latents from Media whose `latent` is pure noise; their `t` is ignored.
 
     Training notes z_t of kept regions too but asks no velocity for them, so each step puts them
-    where training saw them, at t*condition + (1-t)*noise, and the end returns them bit-equal.
+    where training saw them, at t*condition + (1-t)*noise, and the end returns them bit-equal. A
+    modality that is wholly given stays as it is, at t = 1.
     """
-    noise = video.latent if video else None
+    path = Path(model, (video, audio))
+    z = path.start
+    before: tuple[float, Pair] | None = None  # the last step's time and its guess of the data
     for step, (now, after) in enumerate(pairwise(times)):
-        video, audio = at(video, now), at(audio, now)
-        velocities = model(video, audio)
-        video = advance(video, velocities[0], after - now)
-        audio = advance(audio, velocities[1], after - now)
-        if video and noise is not None:
-            video = replace(video, latent=keep(video, noise, after))
+        v = path.velocity(z, now)
+        moved = each(lambda x, slope, dt=after - now: x + dt * slope, z, v)
+        if method == "heun" and after < 1:
+            ahead = path.velocity(path.kept(moved, after), after)
+            moved = each(lambda x, a, b, dt=after - now: x + dt / 2 * (a + b), z, v, ahead)
+        if method == "dpmpp":
+            data = each(lambda x, slope, now=now: x + (1 - now) * slope, z, v)
+            moved = second_order(z, data, before, now, after)
+            before = now, data
+        z = path.kept(moved, after)
         if on_step:
             on_step(step + 1)
-    return video.latent if video else None, audio.latent if audio else None
+    return z
 
 
-def at(media: Media | None, t: float) -> Media | None:
-    """The same media with every t set."""
-    return replace(media, t=torch.full_like(media.t, t)) if media else None
+class Path:
+    """What stays fixed from noise to data: the model, what is known, the noise."""
+
+    def __init__(self, model: Velocity, media: tuple[Media | None, Media | None]) -> None:
+        self._model, self._media = model, media
+        self._given = [m is not None and is_given(m) for m in media]
+        self._noise = [m.latent if m else None for m in media]
+
+    @property
+    def start(self) -> Pair:
+        """Noise, or what is given."""
+        return self.kept((self._noise[0], self._noise[1]), 0.0)
+
+    def velocity(self, z: Pair, t: float) -> Pair:
+        """The model's velocities at t; zero for what is given."""
+        at = [
+            replace(m, latent=x, t=torch.full_like(m.t, 1.0 if given else t))
+            if m is not None and x is not None
+            else None
+            for m, x, given in zip(self._media, z, self._given, strict=True)
+        ]
+        found = self._model(at[0], at[1])
+        video, audio = (
+            v if v is None or not given else torch.zeros_like(v)
+            for v, given in zip(found, self._given, strict=True)
+        )
+        return video, audio
+
+    def kept(self, z: Pair, t: float) -> Pair:
+        """The latents with kept regions at their known place; at t = 1 that is the condition."""
+        video, audio = (
+            x if m is None or x is None or n is None else keep(m, x, n, 1.0 if given else t)
+            for m, x, n, given in zip(self._media, z, self._noise, self._given, strict=True)
+        )
+        return video, audio
 
 
-def advance(media: Media | None, velocity: Tensor | None, dt: float) -> Media | None:
-    """One straight step."""
-    if media is None or velocity is None:
-        return media
-    return replace(media, latent=media.latent + dt * velocity)
+def is_given(media: Media) -> bool:
+    """Whether nothing of a modality is left to be made."""
+    return media.mask is not None and media.condition is not None and bool(media.mask.all())
 
 
-def keep(video: Media, noise: Tensor, t: float) -> Tensor:
-    """The latent with kept regions at their known place; at t = 1 that is the condition itself."""
-    if video.mask is None or video.condition is None:
-        return video.latent
-    known = video.condition
+def keep(media: Media, latent: Tensor, noise: Tensor, t: float) -> Tensor:
+    """`latent` with the regions that `media` knows put in at noise level t."""
+    if media.mask is None or media.condition is None:
+        return latent
+    known = media.condition
     if t < 1:
-        known = interpolate(known, noise, torch.full_like(video.t, t))
-    return torch.where(video.mask.bool(), known, video.latent)
+        known = interpolate(known, noise, torch.full_like(media.t, t))
+    return torch.where(media.mask.bool(), known, latent)
+
+
+def second_order(
+    z: Pair, data: Pair, before: tuple[float, Pair] | None, now: float, after: float
+) -> Pair:
+    """One step of DPM-Solver++ 2M; of first order where a step begins in noise or ends in data."""
+    share = (1 - after) / (1 - now)
+    aim = data
+    if before is not None and after < 1 and (past := logit(before[0])) > -inf:
+        ratio = (logit(now) - past) / (logit(after) - logit(now))
+        aim = each(lambda x, old: x + (x - old) / (2 * ratio), data, before[1])
+    return each(lambda x, x1: share * x + (after - share * now) * x1, z, aim)
+
+
+def logit(t: float) -> float:
+    """log(alpha / sigma)."""
+    return -inf if t <= 0 else inf if t >= 1 else log(t / (1 - t))
+
+
+def each(rule: Callable[..., Tensor], *pairs: Pair) -> Pair:
+    """The rule on pictures and on sounds; a modality without a velocity stays as it is."""
+    video, audio = (
+        rule(*parts) if all(part is not None for part in parts) else parts[0]
+        for parts in zip(*pairs, strict=True)
+    )
+    return video, audio

@@ -15,6 +15,13 @@ class TaskMix(Settings):
     text_to_av: float = Field(0.6, ge=0, description="picture and sound from text alone")
     image_to_av: float = Field(0.25, ge=0, description="the first frame is given")
     extend: float = Field(0.15, ge=0, description="the beginning is given")
+    extend_back: float = Field(0.0, ge=0, description="the end is given")
+    first_last: float = Field(0.0, ge=0, description="the first and the last frame are given")
+    keyframes: float = Field(0.0, ge=0, description="some frames are given, anywhere")
+    inpaint: float = Field(0.0, ge=0, description="all is given but a box, at rest or moving")
+    outpaint: float = Field(0.0, ge=0, description="a box at rest is given")
+    video_to_audio: float = Field(0.0, ge=0, description="the whole picture is given")
+    audio_to_video: float = Field(0.0, ge=0, description="the whole sound is given")
 
 
 class CaptionMix(Settings):

@@ -69,15 +69,15 @@ def train(run: Run) -> None:
 def take_step(run: Run, samples: list[Sample]) -> Taken:
     """One global batch. NaN or Inf in any rank's loss or gradient changes no weight anywhere."""
     step, config = run.counters.step, run.job.config
-    total = counts(samples)
-    batch = make_batch(samples, run.objective, run.job.model, audio=bool(total[1]))
+    total = counts(samples, run.objective)
+    batch = make_batch(samples, run.objective, run.job.model, audio=total.heard > 0)
     found = losses(run.engine, batch)
     loss = weighted(found, config, total)
     bad = 0.0 if bool(loss.isfinite()) else 1.0
     means, (bad, tokens) = reduce_curves(curves(found, batch), (bad, float(batch.tokens)))
-    run.counters.samples += int(total[0])
+    run.counters.samples += total.samples
     run.counters.tokens += int(tokens)
-    line = {"samples": float(total[0]), "tokens": tokens}
+    line = {"samples": float(total.samples), "tokens": tokens}
     if bad:
         return Taken(applied=False, line=line, trouble=_trouble(found, batch))
     stepped = run.engine.step(loss, step)

@@ -16,12 +16,13 @@ from torch import Tensor
 from jobs.training import ranks
 from jobs.training.config import CaptionMix, TrainConfig
 from model import flow
-from model.conditions import Task, condition, draw_prefix, draw_task, keep_mask
+from model.conditions import Task, condition, draw_task, levels
 from model.config import ModelConfig
 from model.flops import forward_flops, token_counts
 from model.geometry import Geometry
 from model.mmdit import Media
 from model.noise import Draw, normal, uniform
+from model.regions import draw_keep
 from model.text import pad_text
 from pipelines.stream import Sample
 
@@ -55,16 +56,27 @@ class Batch:
     audio: Media | None
     video_target: Tensor  # [B,C,T,h,w]
     audio_target: Tensor | None  # [B,C,L]
-    has_audio: Tensor  # [B] bool
+    makes_video: Tensor  # [B] bool: not where the picture is given
+    makes_audio: Tensor  # [B] bool: where there is sound and it is not given
     tokens: int
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean squared error of each sample, [B] float32."""
+    """Mean squared error of each sample, [B] float32; 0 where there is nothing to make."""
 
     video: Tensor
-    audio: Tensor  # 0 where a sample has no sound
+    audio: Tensor
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many samples a global batch has, by what is to be made of them."""
+
+    samples: int
+    pictures: int  # whose picture is to be made
+    sounds: int  # whose sound is to be made
+    heard: int  # that have sound, made or given
 
 
 def make_batch(
@@ -85,10 +97,7 @@ def make_batch(
     geometry = first.geometry
     draws = [Draw(o.seed, sample.clip_id, sample.visit) for sample in samples]
     plain = level is not None
-    mix = o.config.tasks.model_dump()
-    tasks = [
-        Task.TEXT_TO_AV if plain else draw_task(mix, d.seed, d.clip_id, d.visit) for d in draws
-    ]
+    tasks = [Task.TEXT_TO_AV if plain else task_of(sample, o) for sample in samples]
     if level is None:
         t = flow.times(uniform(draws, "t"), o.config.density)
     else:
@@ -98,10 +107,7 @@ def make_batch(
     clean = torch.stack([s.videos[rendition] for s in samples]).float()  # [B,C,T,h,w]
     _, _, T, h, w = clean.shape
     masks = torch.stack(
-        [
-            keep_mask(draw_prefix(task, T, draw), (T, h, w))
-            for task, draw in zip(tasks, draws, strict=True)
-        ]
+        [draw_keep(task, (T, h, w), draw) for task, draw in zip(tasks, draws, strict=True)]
     )
     known = condition(clean, masks, o.constants[f"black.{rendition}.{first.bucket}"])
     texts = [
@@ -119,9 +125,11 @@ def make_batch(
         return x.to(o.device, o.dtype)
 
     noise = normal(draws, "video", clean.shape[1:])
-    common = {"t": t.to(o.device), "text": put(text), "text_mask": text_mask.to(o.device)}
+    t_video, t_audio = levels(tasks, t)
+    common = {"text": put(text), "text_mask": text_mask.to(o.device)}
     video = Media(
-        latent=put(flow.interpolate(clean, noise, t)),
+        latent=put(flow.interpolate(clean, noise, t_video)),
+        t=t_video.to(o.device),
         times=geometry.video_times().to(o.device),
         condition=put(known.latent),
         mask=put(known.mask),
@@ -133,7 +141,8 @@ def make_batch(
         heard = torch.stack([silence if s.audio is None else s.audio for s in samples]).float()
         noise_audio = normal(draws, "audio", heard.shape[1:])
         sound = Media(
-            latent=put(flow.interpolate(heard, noise_audio, t)),
+            latent=put(flow.interpolate(heard, noise_audio, t_audio)),
+            t=t_audio.to(o.device),
             times=geometry.audio_times().to(o.device),
             **common,
         )
@@ -148,9 +157,25 @@ def make_batch(
         audio=sound,
         video_target=flow.velocity(clean, noise).to(o.device),
         audio_target=target,
-        has_audio=torch.tensor([audio and s.audio is not None for s in samples]),
+        makes_video=torch.tensor([task is not Task.VIDEO_TO_AUDIO for task in tasks]),
+        makes_audio=torch.tensor(
+            [audio and hears(s, t) for s, t in zip(samples, tasks, strict=True)]
+        ),
         tokens=per_sample * len(samples) + int(text_mask.sum()),
     )
+
+
+def task_of(sample: Sample, objective: Objective) -> Task:
+    """The task of one visit; without sound there is none to make or to be given."""
+    mix = objective.config.tasks.model_dump()
+    task = draw_task(mix, objective.seed, sample.clip_id, sample.visit)
+    one_way = task in (Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO)
+    return Task.TEXT_TO_AV if one_way and sample.audio is None else task
+
+
+def hears(sample: Sample, task: Task) -> bool:
+    """Whether a sample's sound is to be made."""
+    return sample.audio is not None and task is not Task.AUDIO_TO_VIDEO
 
 
 def choose_text(
@@ -182,24 +207,30 @@ def losses(forward: Forward, batch: Batch) -> Losses:
         return Losses(error_video, torch.zeros_like(error_video))
     error_audio = flow.loss(audio, batch.audio_target)
     # where, not a product: the stand-in of a missing sound must not bring NaN into the sum
-    has = batch.has_audio.to(error_audio.device)
+    has = batch.makes_audio.to(error_audio.device)
     return Losses(error_video, torch.where(has, error_audio, 0.0))
 
 
-def counts(samples: Sequence[Sample]) -> Tensor:
-    """(samples, samples with sound) of the global batch, float64 [2]. Collective."""
-    with_sound = sum(s.audio is not None for s in samples)
-    return ranks.total(torch.tensor([len(samples), with_sound], dtype=torch.float64))
+def counts(samples: Sequence[Sample], objective: Objective) -> Counts:
+    """What the global batch is to make. Collective."""
+    tasks = [task_of(sample, objective) for sample in samples]
+    local = [
+        len(samples),
+        sum(task is not Task.VIDEO_TO_AUDIO for task in tasks),
+        sum(hears(sample, task) for sample, task in zip(samples, tasks, strict=True)),
+        sum(sample.audio is not None for sample in samples),
+    ]
+    return Counts(*map(int, ranks.total(torch.tensor(local, dtype=torch.float64)).tolist()))
 
 
-def weighted(found: Losses, config: TrainConfig, total: Tensor) -> Tensor:
+def weighted(found: Losses, config: TrainConfig, total: Counts) -> Tensor:
     """The part of the loss that a rank differentiates.
 
     The sum over ranks divided by the number of ranks, which is what DeepSpeed makes of it, is the
     weighted sum of the streams' means over the global batch.
     """
-    video = found.video.sum() / float(total[0])
-    audio = found.audio.sum() / max(1.0, float(total[1]))
+    video = found.video.sum() / max(1, total.pictures)
+    audio = found.audio.sum() / max(1, total.sounds)
     return ranks.world() * (config.loss.video * video + config.loss.audio * audio)
 
 
@@ -208,8 +239,8 @@ def curves(found: Losses, batch: Batch) -> dict[str, tuple[float, int]]:
     sums = dict.fromkeys(curve_names(), (0.0, 0))
     bins = (batch.t * BINS).long().clamp(max=BINS - 1).tolist()
     for stream, values, there in (
-        ("video", found.video, [True] * len(batch.ids)),
-        ("audio", found.audio, batch.has_audio.tolist()),
+        ("video", found.video, batch.makes_video.tolist()),
+        ("audio", found.audio, batch.makes_audio.tolist()),
     ):
         for value, present, task, level in zip(
             values.detach().double().tolist(), there, batch.tasks, bins, strict=True

@@ -48,7 +48,7 @@ def validate(
             found = losses(forward, batch)
             for stream, errors, count in (
                 ("video", found.video, len(samples)),
-                ("audio", found.audio, int(batch.has_audio.sum())),
+                ("audio", found.audio, int(batch.makes_audio.sum())),
             ):
                 for name in (stream, f"{stream}/t{level}"):
                     sums[name] += float(errors.double().sum())

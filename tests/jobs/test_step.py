@@ -8,12 +8,12 @@ import torch
 import torch.multiprocessing as spawned
 
 from jobs.training import checkpoint, loop
-from jobs.training.config import CaptionMix, TrainConfig
+from jobs.training.config import CaptionMix, TaskMix, TrainConfig
 from jobs.training.engine import environment, rate
 from jobs.training.log import read
 from jobs.training.loop import train_worker
 from jobs.training.run import begin
-from jobs.training.step import choose_text, losses, make_batch
+from jobs.training.step import choose_text, counts, losses, make_batch, weighted
 from model.mmdit import MMDiT
 from model.noise import Draw
 from pipelines.stream import Cursor
@@ -78,6 +78,57 @@ def test_visits_differ_and_repeat(run):
     assert torch.equal(one.video.latent, again.video.latent)
     assert torch.equal(one.t, again.t)
     assert not torch.isclose(one.t, later.t).any()
+
+
+NOTHING = dict.fromkeys(TaskMix.model_fields, 0.0)
+
+
+def only(run, task):
+    """The objective of a run that trains one task."""
+    config = run.objective.config.model_copy(update={"tasks": TaskMix(**NOTHING | {task: 1})})
+    return replace(run.objective, config=config)
+
+
+def mixed_samples(run):
+    """Two silent samples and two with sound, of one bucket."""
+    samples = [s for batch in first_batches(run, 4) for s in batch if s.bucket == "16x16x5@8"]
+    silent = [s for s in samples if s.audio is None][:2]
+    return silent + [s for s in samples if s.audio is not None][:2]
+
+
+def test_sound_from_picture_sees_a_clean_picture_and_learns_only_sound(run):
+    """Catches a picture that is noised although it is given, or a loss on what is in the input."""
+    model = poisoned_weights(MMDiT(run.job.model))
+    samples, objective = mixed_samples(run), only(run, "video_to_audio")
+    batch = make_batch(samples, objective, run.job.model, audio=True)
+    assert torch.equal(batch.video.t[2:], torch.ones(2))
+    assert torch.equal(batch.video.latent[2:], batch.video.condition[2:])
+    assert (batch.audio.t < 1).all()
+    assert batch.tasks[:2] == ["text_to_av"] * 2, "without sound there is none to make"
+    found, total = losses(model, batch), counts(samples, objective)
+    assert found.video[2:].tolist() == [0, 0]
+    assert (found.audio[2:] > 0).all()
+    assert (total.samples, total.pictures, total.sounds, total.heard) == (4, 2, 2, 2)
+    expected = found.video.sum() / 2 + found.audio.sum() / 2
+    assert weighted(found, objective.config, total).item() == pytest.approx(expected.item())
+    one_way = counts(samples[2:], objective)
+    only_sound = losses(model, make_batch(samples[2:], objective, run.job.model, audio=True))
+    assert weighted(only_sound, objective.config, one_way).isfinite()
+
+
+def test_picture_from_sound_hears_a_clean_sound_and_learns_only_picture(run):
+    """Catches a sound heard through noise, or an audio tower that is not run for it."""
+    model = poisoned_weights(MMDiT(run.job.model))
+    samples, objective = mixed_samples(run), only(run, "audio_to_video")
+    batch = make_batch(samples, objective, run.job.model, audio=True)
+    heard = torch.stack([s.audio for s in samples[2:]]).float()
+    torch.testing.assert_close(batch.audio.latent[2:], heard)
+    assert torch.equal(batch.audio.t[2:], torch.ones(2))
+    assert (batch.video.t < 1).all()
+    found, total = losses(model, batch), counts(samples, objective)
+    assert found.audio.tolist() == [0] * 4
+    assert (found.video > 0).all()
+    assert (total.pictures, total.sounds, total.heard) == (4, 0, 2)
 
 
 def test_captions_follow_their_mix():

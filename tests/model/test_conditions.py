@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.conditions import Task, condition, draw_prefix, draw_task, keep_mask
-from model.noise import Draw
+from model.conditions import Task, condition, draw_task, levels
+from model.regions import keep_mask
 
 MIX = {"text_to_av": 0.5, "image_to_av": 0.3, "extend": 0.2}
 
@@ -39,15 +39,6 @@ def test_zero_weight_is_never_drawn():
     assert {draw_task(mix, 0, f"c{i}", 0) for i in range(200)} == {Task.EXTEND}
 
 
-def test_prefixes_of_the_tasks():
-    """Catches an extension that keeps nothing or everything."""
-    draws = [Draw(0, f"c{i}", 0) for i in range(200)]
-    assert {draw_prefix(Task.TEXT_TO_AV, 5, d) for d in draws} == {0}
-    assert {draw_prefix(Task.IMAGE_TO_AV, 5, d) for d in draws} == {1}
-    assert {draw_prefix(Task.EXTEND, 5, d) for d in draws} == {1, 2, 3, 4}
-    assert {draw_prefix(Task.EXTEND, 1, d) for d in draws} == {0}  # a lone latent stays to be made
-
-
 def test_condition_shows_the_kept_and_black_elsewhere():
     """Catches zeros instead of black, or a leak of what has to be generated."""
     clean = torch.randn(2, 4, 5, 3, 3)
@@ -67,7 +58,9 @@ def test_a_mask_may_have_any_shape():
     assert torch.equal(made.latent, clean * mask)
 
 
-def test_prefix_longer_than_the_clip_is_refused():
-    """Catches an extension that asks for more latents than there are."""
-    with pytest.raises(ValueError, match="prefix"):
-        keep_mask(6, (5, 3, 3))
+def test_what_is_wholly_given_has_no_noise():
+    """Catches a sound that is known and yet heard through noise."""
+    t = torch.tensor([0.1, 0.2, 0.3])
+    video, audio = levels([Task.TEXT_TO_AV, Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO], t)
+    assert torch.equal(video, torch.tensor([0.1, 1.0, 0.3]))
+    assert torch.equal(audio, torch.tensor([0.1, 0.2, 1.0]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.guidance import Guidance, guide
-from model.sample import euler, grid
+from model.sample import grid, integrate
 from model.tower import Media
 from tests.model.helpers import make_media, make_model
 
@@ -29,7 +29,7 @@ def gaussian(video: Media | None, audio: Media | None):
 def test_sampler_recovers_a_known_distribution():
     """Catches a sampler that goes the wrong way, skips a step or mis-sizes one."""
     video, audio = make_media(batch=256)
-    for made in euler(gaussian, video, audio, grid(64)):
+    for made in integrate(gaussian, video, audio, grid(64)):
         assert float(made.mean()) == pytest.approx(MEAN, abs=0.03)
         assert float(made.std()) == pytest.approx(STD, abs=0.03)
 
@@ -43,7 +43,7 @@ def test_sampler_reaches_a_single_sample():
     def straight(_: Media | None, sound: Media | None):
         return None, goal - start
 
-    made = euler(straight, None, audio, grid(7, shift=3.0))
+    made = integrate(straight, None, audio, grid(7, shift=3.0))
     assert made[0] is None
     torch.testing.assert_close(made[1], goal)
 
@@ -62,7 +62,7 @@ def test_kept_regions_come_back_bit_equal_and_on_their_path():
         seen.append(torch.allclose(v.latent[:, :, 0], expected[:, :, 0], atol=1e-6))
         return torch.full_like(v.latent, 50.0), torch.zeros_like(a.latent)
 
-    made, _ = euler(model, video, audio, grid(5))
+    made, _ = integrate(model, video, audio, grid(5))
     assert seen == [True] * 5
     assert torch.equal(made[:, :, 0], video.condition[:, :, 0])
     torch.testing.assert_close(made[:, :, 1:], noise[:, :, 1:] + 50)
@@ -71,7 +71,7 @@ def test_kept_regions_come_back_bit_equal_and_on_their_path():
 def test_same_noise_gives_the_same_clip():
     """Catches hidden randomness: a clip must repeat from its seed."""
     model = make_model(awake=True)
-    runs = [euler(guide(model, Guidance(2, 2)), *make_media(), grid(3)) for _ in range(2)]
+    runs = [integrate(guide(model, Guidance(2, 2)), *make_media(), grid(3)) for _ in range(2)]
     for a, b in zip(*runs, strict=True):
         assert torch.equal(a, b)
 
@@ -92,6 +92,91 @@ def test_scale_one_costs_one_pass():
     """Catches twice the work where guidance is off."""
     model = make_model()
     assert guide(model, Guidance()) is model
+
+
+def error(method, steps):
+    """Distance from the exact flow of Gaussian data: z_1 = MEAN + STD * z_0."""
+    video, audio = make_media(batch=16)
+    made = integrate(gaussian, video, audio, grid(steps), method)
+    exact = [MEAN + STD * media.latent for media in (video, audio)]
+    return max(float((a - b).abs().max()) for a, b in zip(made, exact, strict=True))
+
+
+@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2), ("dpmpp", 2)])
+def test_samplers_have_their_order(method, order):
+    """Catches a sampler of second order that gains nothing over Euler, or aims elsewhere."""
+    coarse, fine = error(method, 80), error(method, 160)
+    assert coarse / fine == pytest.approx(2**order, rel=0.25)
+    assert error(method, 10) < (0.3 if order == 1 else 0.05)
+
+
+def test_one_pass_a_step_is_what_multistep_costs():
+    """Catches a multistep sampler that asks the model twice."""
+    calls = []
+
+    def counted(video, audio):
+        calls.append(1)
+        return gaussian(video, audio)
+
+    integrate(counted, *make_media(), grid(6), "dpmpp")
+    assert len(calls) == 6
+    integrate(counted, *make_media(), grid(6), "heun")
+    assert len(calls) == 6 + 11  # the last step of Heun is Euler's
+
+
+@pytest.mark.parametrize("method", ["euler", "heun", "dpmpp"])
+def test_a_given_modality_stays_and_has_no_noise(method):
+    """Catches sound to picture that hears noise, or gives back another sound."""
+    video, audio = make_media()
+    known = torch.randn_like(audio.latent)
+    audio = replace(audio, condition=known, mask=torch.ones_like(known[:, :1]))
+    heard = []
+
+    def model(v, a):
+        heard.append(torch.equal(a.latent, known) and bool((a.t == 1).all()))
+        assert not (v.t == 1).all()
+        return torch.ones_like(v.latent), torch.full_like(a.latent, 9.0)
+
+    made = integrate(model, video, audio, grid(4), method)
+    assert all(heard)
+    assert torch.equal(made[1], known)
+    torch.testing.assert_close(made[0], video.latent + 1)
+
+
+def test_a_mask_of_ones_returns_the_source():
+    """Catches an edit of nothing that changes something."""
+    model = make_model(awake=True)
+    video, audio = make_media()
+    video = replace(video, mask=torch.ones_like(video.mask))
+    made = integrate(guide(model, Guidance(2, 2)), video, audio, grid(3), "dpmpp")
+    assert torch.equal(made[0], video.condition)
+    assert made[1] is not None
+    assert not torch.equal(made[1], audio.latent)
+
+
+def test_the_other_modality_guides_by_its_own_scale():
+    """Catches a picture that the sound pulls where it should not, or a tower that was not alone."""
+    model = make_model(awake=True)
+    video, audio = make_media()
+    both = model(video, audio)
+    alone = model(None, audio)[1]
+    got = guide(model, Guidance(cross_audio=2.5))(video, audio)
+    torch.testing.assert_close(got[0], both[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(got[1], both[1] + 1.5 * (both[1] - alone), rtol=1e-3, atol=1e-4)
+
+
+def test_rescale_sets_the_spread_back_and_the_interval_ends_guidance():
+    """Catches colours that burn out at high guidance, or guidance that works at all times."""
+    model = make_model(awake=True)
+    video, audio = make_media()
+    plain = model(video, audio)
+    pulled = guide(model, Guidance(6, 6, rescale=1.0))(video, audio)
+    for a, b in zip(plain, pulled, strict=True):
+        torch.testing.assert_close(a.flatten(1).std(1), b.flatten(1).std(1), rtol=1e-3, atol=1e-4)
+    late = replace(video, t=torch.full_like(video.t, 0.9)), replace(audio, t=audio.t * 0 + 0.9)
+    got = guide(model, Guidance(6, 6, interval=(0.1, 0.8)))(*late)
+    for a, b in zip(model(*late), got, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_grid_needs_a_step():
