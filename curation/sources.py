@@ -3,10 +3,8 @@
 import fnmatch
 import glob
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from curation.files import CHUNK, hash_stream
+from curation.files import hash_stream, local_file
+from curation.places import Remote, cut_options, each, remote
 from curation.records import Reason, RejectedError
+from curation.stores import StorageError
 
 FILMS = frozenset(
     (
@@ -57,7 +56,7 @@ def find_sources(specs: list[str]) -> list[Source]:
 
 def find(spec: str) -> Iterator[Source]:
     """Films of one spec."""
-    if PurePosixPath(spec).suffix.lower() in (".csv", ".parquet"):
+    if PurePosixPath(cut_options(spec)[0]).suffix.lower() in (".csv", ".parquet"):
         yield from read_manifest(spec)
     elif "://" in spec:
         yield from find_remote(spec)
@@ -98,33 +97,44 @@ def read_manifest(spec: str) -> Iterator[Source]:
     """Rows of a manifest; relative paths start at its folder. Raises ValueError for a bad one."""
     try:
         table = load_table(spec)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, StorageError) as error:
         raise ValueError(f"the manifest {spec!r} cannot be read: {error}") from error
     if "path" not in table.column_names:
         raise ValueError(f"the manifest {spec!r} has no `path` column, only {table.column_names}")
-    base = spec.rpartition("/")[0]
-    for row in table.to_pylist():
-        path = str(row["path"] or "")
-        if not path:
-            continue
-        absolute = "://" in path or path.startswith("/") or not base
-        path = path if absolute else f"{base}/{path}"
-        source = look_remote(path) if "://" in path else look(path)
+    rows = [row for row in table.to_pylist() if row["path"]]
+    paths = [from_folder_of(spec, str(row["path"])) for row in rows]
+    waits = any("://" in path for path in paths)
+    for row, source in zip(rows, each(look_anywhere, paths, waits), strict=True):
         yield replace(
             source, caption=first_of(row, CAPTION_COLUMNS), licence=first_of(row, LICENCE_COLUMNS)
         )
 
 
+def from_folder_of(manifest: str, path: str) -> str:
+    """A path of a manifest, which starts at its folder unless it is absolute."""
+    if "://" in path or path.startswith("/"):
+        return path
+    if "://" in manifest:
+        return str(remote(manifest).with_name(path))
+    base = manifest.rpartition("/")[0]
+    return f"{base}/{path}" if base else path
+
+
+def look_anywhere(path: str) -> Source:
+    """Size and time of a local file, or of one under a URI."""
+    return look_remote(path) if "://" in path else look(path)
+
+
 def load_table(spec: str) -> pa.Table:
     """A CSV (all columns as text) or Parquet file from any filesystem."""
     with opened(spec) as handle:
-        if spec.lower().endswith(".parquet"):
-            return pq.read_table(handle)
-        names = pyarrow.csv.open_csv(handle).schema.names
+        data = handle.read()
+    if cut_options(spec)[0].lower().endswith(".parquet"):
+        return pq.read_table(pa.BufferReader(data))
+    names = pyarrow.csv.open_csv(pa.BufferReader(data)).schema.names
     convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
-    with opened(spec) as handle:
-        return pyarrow.csv.read_csv(handle, convert_options=convert, parse_options=parse)
+    return pyarrow.csv.read_csv(pa.BufferReader(data), convert_options=convert, parse_options=parse)
 
 
 def first_of(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
@@ -133,60 +143,64 @@ def first_of(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
 
 
 def find_remote(spec: str) -> Iterator[Source]:
-    """Films under a URI, or those that match its pattern."""
-    fixed = spec
+    """Films under a URI, or those that match its pattern. Raises ValueError, StorageError."""
+    pattern, options = cut_options(spec)
+    fixed = pattern
     while glob.has_magic(fixed):
         fixed = fixed.rpartition("/")[0]
-    system, base = filesystem(fixed)
-    root = fixed.rstrip("/").removesuffix(base.strip("/"))
-    info = system.get_file_info(base)
-    if info.type == fs.FileType.NotFound:
+    base = remote(f"{fixed}?{options}" if options else fixed)
+    if fixed == pattern and base.is_file():
+        yield listed(base)
+        return
+    if not base.is_dir():
+        base.check()
         raise ValueError(f"{spec!r} is not there")
-    files = [info]
-    if info.type == fs.FileType.Directory:
-        files = system.get_file_info(fs.FileSelector(base, recursive=True))
-    for file in files:
-        path = f"{root}{file.path.lstrip('/')}"
-        wanted = fnmatch.fnmatch(path, spec) if fixed != spec else is_film(file.base_name)
-        if file.type == fs.FileType.File and (wanted or file is info):
-            yield Source(path, file.size or 0, file.mtime_ns or -1)
+    for path in base.rglob("*"):
+        name = f"{path.scheme}://{path.bucket}/{path.key}"
+        wanted = is_film(path.name) if fixed == pattern else fnmatch.fnmatch(name, pattern)
+        if path.facts is not None and wanted:
+            yield listed(path)
+
+
+def listed(path: Remote) -> Source:
+    """A film in an object store."""
+    facts = path.stat() if path.facts is None else path.facts
+    return Source(str(path), facts.st_size, facts.st_mtime_ns)
 
 
 def look_remote(path: str) -> Source:
-    """Size and time of one file under a URI."""
+    """Size and time of one file under a URI. Raises StorageError when the store is not there."""
     try:
-        system, place = filesystem(path)
-        info = system.get_file_info(place)
+        return listed(remote(path))
     except (OSError, ValueError):
         return Source(path)
-    if info.type != fs.FileType.File:
-        return Source(path)
-    return Source(path, info.size or 0, info.mtime_ns or -1)
+    except StorageError as error:
+        if error.kind != "unreachable":
+            return Source(path)
+        raise
 
 
-def filesystem(uri: str) -> tuple[fs.FileSystem, str]:
-    """The Arrow filesystem of a URI and the path in it. Raises ValueError."""
-    try:
-        system, path = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{uri!r}: {error}") from error
-    return system, path
+def beside(path: str, name: str) -> str:
+    """The path of `<stem><name>` in the folder of a film."""
+    if "://" in path:
+        film = remote(path)
+        return str(film.with_name(f"{film.stem}{name}"))
+    folder, slash, film_name = path.rpartition("/")
+    return f"{folder}{slash}{PurePosixPath(film_name).stem}{name}"
 
 
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
-    """A binary reader of a local path or URI. Raises OSError."""
-    if "://" in path:
-        system, place = filesystem(path)
-        with system.open_input_stream(place) as handle:
-            yield handle
-    else:
-        with Path(path).open("rb") as handle:
-            yield handle
+    """A binary reader of a local path or URI. Raises OSError, ValueError, StorageError."""
+    with (remote(path) if "://" in path else Path(path)).open("rb") as handle:
+        yield handle
 
 
 def hash_source(path: str) -> str:
-    """The source_id of a film. Raises RejectedError(unreadable, empty)."""
+    """The source_id of a film. Raises RejectedError(unreadable, empty).
+
+    Bytes are streamed, so memory is bounded; an object store is asked again for some time.
+    """
     try:
         if "://" not in path and not Path(path).is_file():
             raise RejectedError(
@@ -199,7 +213,7 @@ def hash_source(path: str) -> str:
                 raise RejectedError(Reason.EMPTY, "zero bytes")
         with opened(path) as handle:
             return hash_stream(handle)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, StorageError) as error:
         raise RejectedError(Reason.UNREADABLE, str(error)) from error
 
 
@@ -212,11 +226,9 @@ def local_copy(path: str) -> Iterator[str]:
     if "://" not in path:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-        copy = Path(folder) / "film"
+    with ExitStack() as hold:
         try:
-            with opened(path) as source, copy.open("wb") as target:
-                shutil.copyfileobj(source, target, CHUNK)
-        except (OSError, ValueError) as error:
+            copy = hold.enter_context(local_file(remote(path)))
+        except (OSError, ValueError, StorageError) as error:
             raise RejectedError(Reason.UNREADABLE, str(error)) from error
         yield str(copy)

@@ -9,7 +9,9 @@ from typing import get_args
 
 from pydantic import BaseModel
 
+from curation.places import Remote
 from curation.progress import say
+from curation.stores import StorageError
 from jobs.config import Recipe, RecipeError, load_recipe
 
 DONE, FAILED, WRONG_REQUEST, TOO_MANY_REJECTED, STOPPED = 0, 1, 2, 3, 75
@@ -85,11 +87,16 @@ def run_verb(verb: str, words: list[str]) -> int:
         if not positional:
             raise RecipeError(f"`reelmill {verb}` needs a recipe, e.g. jobs/recipes/demo.yaml")
         recipe = load_recipe(Path(positional[0]), overrides)
+        if isinstance(recipe.data.path, Remote):
+            recipe.data.path.check()  # else a wrong bucket would be an empty data set
         run: Callable[[Recipe, list[str]], int] = module.run
         return int(run(recipe, positional[1:] + switches + options))
     except RecipeError as error:
         say(f"reelmill {verb}: {error}")
         return WRONG_REQUEST
+    except StorageError as error:
+        say(f"reelmill {verb}: {error}. What was done is kept; the same command goes on there")
+        return FAILED
     except KeyboardInterrupt:
         say(f"reelmill {verb}: stopped; run the same command again to go on where it was")
         return STOPPED

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from curation.judges.config import JudgeConfig
+from curation.places import place
 from curation.settings import Settings
 from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
@@ -35,6 +36,11 @@ class Recipe(Settings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the run")
     out: Path = Field(description="folder of everything this recipe makes")
+    storage: str = Field(
+        "",
+        description="where ledger and shards lie: a folder, or s3://bucket/prefix with the options "
+        "of docs/storage.md; default <out>/data",
+    )
     seed: int = Field(0, ge=0, description="seed of order, tasks, noise and dropout")
     max_rejected: float = Field(
         0.2, ge=0, le=1, description="share of refused films that is too much"
@@ -61,6 +67,19 @@ class Recipe(Settings):
     train: TrainConfig = Field(default_factory=TrainConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
 
+    @field_validator("out", mode="before")
+    @classmethod
+    def _out_is_here(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the recipe has
+        if "://" in str(value):
+            raise ValueError("is a folder of this machine; put a URI into `storage`")
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_is_a_place(cls, value: str) -> str:
+        place(value)
+        return value
+
     @model_validator(mode="after")
     def _cuts_respect_words(self) -> Self:
         """The scan's rows depend on the words it cuts between, so its settings name their table."""
@@ -81,7 +100,7 @@ class Recipe(Settings):
     @property
     def data(self) -> DataRoot:
         """Ledger and shards."""
-        return DataRoot(self.out / "data")
+        return DataRoot(place(self.storage) if self.storage else self.out / "data")
 
     @property
     def score_tables(self) -> tuple[str, ...]:

@@ -1,4 +1,10 @@
-"""What is installed, what is reachable, what is missing and how to get it: `reelmill doctor`."""
+"""What is installed, what is reachable, what is missing and how to get it: `reelmill doctor`.
+
+reelmill doctor                       this machine
+reelmill doctor recipe.yaml           and the object stores of a recipe: may we list, write, read,
+                                      and delete there?
+reelmill doctor s3://bucket/prefix    and that store
+"""
 
 import importlib.util
 import os
@@ -6,6 +12,8 @@ import platform
 import shutil
 import socket
 import sys
+import time
+import uuid
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,8 +21,11 @@ from urllib.parse import urlsplit
 
 from curation import assets
 from curation.judges import models
+from curation.places import Remote, remote
 from curation.progress import say
-from jobs.cli import DONE, FAILED, main_verb
+from curation.stores import StorageError
+from jobs.cli import DONE, FAILED, main_verb, split_words
+from jobs.config import RecipeError, load_recipe
 
 TAKES_RECIPE = False
 SECTIONS = ()
@@ -66,9 +77,11 @@ class Finding:
         return f"  {mark:<8} {self.what:<24} {self.found}{cure}"
 
 
-def run(words: list[str]) -> int:  # noqa: ARG001 - every verb takes words
+def run(words: list[str]) -> int:
     """Print the findings; 1 when something needed is missing."""
-    findings = [*look()]
+    positional, overrides = split_words(words)
+    stores = [store for word in positional for store in stores_of(word, overrides)]
+    findings = [*look(), *(storage(*store) for store in stores)]
     for finding in findings:
         say(finding.line())
     wrong = [finding.what for finding in findings if finding.needed and not finding.fine]
@@ -90,6 +103,40 @@ def look() -> list[Finding]:
         accelerator(),
         cluster(os.environ.get("RAY_ADDRESS", "")),
     ]
+
+
+def stores_of(word: str, overrides: dict[str, str]) -> list[tuple[Remote, bool]]:
+    """The stores that a URI or a recipe names, and whether we write there. Raises RecipeError."""
+    try:
+        if "://" in word:
+            return [(remote(word), True)]
+        recipe = load_recipe(Path(word), overrides)
+        films = [remote(source) for source in recipe.scan.sources if "://" in source]
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    data = recipe.data.path
+    own = [(data, True)] if isinstance(data, Remote) else []
+    return own + [(film, False) for film in films]
+
+
+def storage(store: Remote, ours: bool) -> Finding:
+    """Whether an object store does for us what we ask of it; what is written is removed again."""
+    bucket = f"{store.scheme}://{store.bucket}"
+    try:
+        store.check()
+        if not ours:
+            return Finding(bucket, "lists its films")
+        probe = store / f".reelmill-doctor-{uuid.uuid4().hex}"
+        begun = time.monotonic()
+        probe.write_bytes(b"written by reelmill doctor")
+        assert probe.read_bytes() == b"written by reelmill doctor", "it gives other bytes back"
+        probe.unlink()
+    except (StorageError, OSError, ValueError, AssertionError) as error:
+        found, _, cure = str(error).partition(" The cure: ")
+        return Finding(bucket, found, cure or "another store, or its administrator")
+    return Finding(
+        bucket, f"lists, writes, reads and deletes; {1e3 * (time.monotonic() - begun):.0f} ms"
+    )
 
 
 def interpreter() -> Finding:

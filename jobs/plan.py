@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from curation.files import atomic, write_json
 from curation.media import MediaReader
+from curation.places import Place
 from curation.progress import progress, say
 from curation.records import RejectedError
 from curation.sources import Source, find_sources, local_copy
@@ -58,11 +59,11 @@ def run(recipe: Recipe, words: list[str]) -> int:
         say(line)
     say(f"plan: {recipe.out / 'plan.json'}")
     need, free = plan["bytes"].high, plan["free_bytes"]
-    if need > free:
+    if free is not None and need > free:
         say(
-            f"reelmill plan: the disk of {recipe.out} has {amount(free)} free and up to "
-            f"{amount(need)} will be written; set `out` to a larger one, or encode less "
-            "(encode.renditions, policy)"
+            f"reelmill plan: the disk of {recipe.data.path} has {amount(free)} free and up to "
+            f"{amount(need)} will be written; set `out` or `storage` to a larger one, or encode "
+            "less (encode.renditions, policy)"
         )
         return WRONG_REQUEST
     return DONE
@@ -89,7 +90,7 @@ def probed(films: list[Source], recipe: Recipe) -> dict[str, float]:
 def tried(recipe: Recipe, sample: list[Source], lengths: dict[str, float]) -> Trial:
     """Put films through the passes of `reelmill curate` and see what each took."""
     with scratch(recipe.out / "plan") as folder:
-        trial = recipe.model_copy(update={"out": folder})
+        trial = recipe.model_copy(update={"out": folder, "storage": ""})
         times = dict(passes(trial, manifest(folder, sample)))
         ledger = Ledger(trial.data.ledger)
         rows = {row["path"]: row for row in ledger.rows("sources")}
@@ -188,7 +189,7 @@ def summed(rows: list[dict[str, Any]], column: str) -> dict[str, float]:
     return sums
 
 
-def folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Place) -> int:
     """Bytes of all files below."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 

@@ -4,8 +4,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, floor, inf
+from pathlib import Path
 from typing import Any
 
+from curation.places import Place
 from jobs.config import Recipe
 from pipelines import cluster
 from pipelines.estimate import Estimate, ratio
@@ -60,8 +62,16 @@ def extrapolated(trial: Trial, whole: Estimate, films: int, recipe: Recipe) -> d
             shards.value + ledger.value,
             max((part.error for part in (shards, ledger) if part.value), default=0.0),
         ),
-        "free_bytes": shutil.disk_usage(recipe.out).free,
+        "free_bytes": free_bytes(recipe.data.path),
     }
+
+
+def free_bytes(where: Place) -> int | None:
+    """Room on the disk of a folder that may not be there yet; None where a store has the data."""
+    if not isinstance(where, Path):
+        return None
+    folders = (where.resolve(), *where.resolve().parents)
+    return shutil.disk_usage(next(folder for folder in folders if folder.exists())).free
 
 
 def table(plan: dict[str, Any]) -> Iterator[str]:
@@ -75,7 +85,8 @@ def table(plan: dict[str, Any]) -> Iterator[str]:
     yield f"  kept       {figure(plan['kept_hours'], 'h')} in {count(plan['clips'])} clips"
     yield f"  shards     {count(plan['shards'])}, {sizes(plan['shard_bytes'])}"
     yield f"  ledger     {sizes(plan['ledger_bytes'])}"
-    yield f"  free       {amount(plan['free_bytes'])}"
+    if plan["free_bytes"] is not None:
+        yield f"  free       {amount(plan['free_bytes'])}"
 
 
 def figure(estimate: Estimate, unit: str) -> str:

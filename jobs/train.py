@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from curation.places import Place
 from curation.progress import say
 from jobs.cli import DONE, FAILED, main_verb
 from jobs.config import Recipe, RecipeError
@@ -69,7 +70,7 @@ def train(recipe: Recipe) -> int:
     return DONE
 
 
-def find_shards(recipe: Recipe) -> Path:
+def find_shards(recipe: Recipe) -> Place:
     """The newest finished shard set of the recipe. Raises RecipeError."""
     try:
         return find_set(recipe.data).resolve()

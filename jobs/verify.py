@@ -1,11 +1,12 @@
 """Check every byte of a shard set against its contract and name any damage.
 
-`reelmill verify recipe.yaml` checks the set of the recipe's last encode; `reelmill verify FOLDER`
-checks any shard set. Exit code 0: as written; 1: damaged, one line for each damage.
+`reelmill verify recipe.yaml` checks the set of the recipe's last encode; `reelmill verify FOLDER`,
+or a URI, checks any shard set. Exit code 0: as written; 1: damaged, one line for each damage.
 """
 
 from pathlib import Path
 
+from curation.places import Remote, place
 from curation.progress import progress, say
 from jobs.cli import DONE, FAILED, main_verb, split_words
 from jobs.config import RecipeError, load_recipe
@@ -21,12 +22,14 @@ def run(words: list[str]) -> int:
     positional, overrides = split_words(words)
     if len(positional) != 1:
         raise RecipeError("`reelmill verify` needs a recipe or the folder of a shard set")
-    place = Path(positional[0])
     try:
+        where = place(positional[0])
+        if isinstance(where, Path) and not where.is_dir():
+            where = load_recipe(where, overrides).data.shards
+        if isinstance(where, Remote):
+            where.check()
         # A folder of shards without a contract is damaged, which is a finding and no wrong request.
-        shards = place.is_dir() and any(place.glob("*.tar"))
-        root = place if place.is_dir() else load_recipe(place, overrides).data
-        folder = place if shards else find_set(root)
+        folder = where if any(where.glob("*.tar")) else find_set(where)
     except ValueError as error:
         raise RecipeError(str(error)) from error
     say(f"verify: {folder}")

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, Protocol
 
 from curation.files import write_json
+from curation.places import Place
 from curation.records import Reason, RejectedError
 
 DEATHS = 2  # of workers on one input, before the input is in quarantine
@@ -44,7 +44,7 @@ class Attempts:
     """
 
     def __init__(
-        self, path: Path | None = None, alone: bool = False, times: Times | None = None
+        self, path: Place | None = None, alone: bool = False, times: Times | None = None
     ) -> None:
         self._path, self._alone, self._times = path, alone, times
         self._open: set[str] = set()
@@ -107,7 +107,7 @@ class Remote:
 
 
 @contextmanager
-def watching(path: Path | None = None) -> Iterator[Any]:
+def watching(path: Place | None = None) -> Iterator[Any]:
     """The handle of Attempts in an actor on the driver's own node, where its file is."""
     import ray  # noqa: PLC0415 - as above
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
@@ -138,7 +138,7 @@ def timing() -> Iterator[Times]:
         _asked.reset(token)
 
 
-def alone(path: Path) -> Attempts:
+def alone(path: Place) -> Attempts:
     """Attempts of a driver that does the work itself."""
     return Attempts(path, alone=True, times=_asked.get())
 
@@ -169,7 +169,7 @@ def starting(watch: Remote) -> Iterator[None]:
         yield
 
 
-def deaths_file(ledger: Path, name: str, replay: Collection[str] = ()) -> Path:
+def deaths_file(ledger: Place, name: str, replay: Collection[str] = ()) -> Place:
     """Where a pass keeps deaths until its end. What is replayed begins without any."""
     path = ledger / "deaths" / f"{name.replace('/', '-')}.json"
     if replay:

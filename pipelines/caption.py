@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import PurePosixPath
 
 from curation.captions.answer import CaptionStatus
 from curation.captions.description import Description, render
@@ -26,7 +25,7 @@ from curation.captions.words import (
 from curation.media import Limits
 from curation.progress import progress
 from curation.records import Reason, RejectedError, Status
-from curation.sources import opened
+from curation.sources import beside, opened
 from pipelines.caption_ask import TOLD, answers, scanned_files
 from pipelines.caption_config import CaptionConfig, Origin
 from pipelines.ledger import Ledger, Row
@@ -177,16 +176,10 @@ def from_origins(origins: Sequence[Origin], clip: Row, film: Film) -> Captions |
     return None
 
 
-def sidecar_path(path: str) -> str:
-    """`<stem>.captions.json` beside a film."""
-    folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}{PurePosixPath(name).stem}.captions.json"
-
-
 def read_sidecar(path: str) -> list[Row]:
     """Segments of the film's sidecar, none without one. Raises RejectedError(bad_caption)."""
     try:
-        with opened(sidecar_path(path)) as handle:
+        with opened(beside(path, ".captions.json")) as handle:
             data = handle.read(SIDECAR_BYTES + 1)
     except (OSError, ValueError):
         return []

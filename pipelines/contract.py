@@ -9,7 +9,15 @@ import pyarrow.parquet as pq
 import safetensors.torch
 from torch import Tensor
 
-from curation.files import atomic, fingerprint, sha256_file, write_bytes, write_json
+from curation.files import (
+    atomic,
+    fingerprint,
+    local_file,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
+from curation.places import Place, Remote, each
 from model.geometry import AudioSpec, Geometry, VideoSpec
 from pipelines.shards import SHARD_NAME, Entry, ShardError, side_entries
 from pipelines.storage import DataRoot
@@ -41,7 +49,7 @@ INDEX_SCHEMA = pa.schema(
 
 
 def write_set(
-    folder: Path,
+    folder: Place,
     sides: list[dict[str, Any]],
     origin: dict[str, Any],
     buckets: dict[str, dict[str, Geometry]],
@@ -68,7 +76,7 @@ def write_set(
         "buckets": {name: _bucket(name, buckets[name], entries) for name in sorted(buckets)},
         "counts": _counts(sides, entries, refused),
         "hours": sum(entry.seconds for entry in entries) / 3600,
-        "shards": [_shard(folder, side) for side in sides],
+        "shards": each(lambda side: _shard(folder, side), sides, isinstance(folder, Remote)),
         "index": _file(folder / INDEX),
         "constants": _file(folder / CONSTANTS),
     }
@@ -77,7 +85,7 @@ def write_set(
     return contract
 
 
-def read_contract(folder: Path) -> dict[str, Any]:
+def read_contract(folder: Place) -> dict[str, Any]:
     """The contract of a shard set. Raises ValueError when there is none, or it was changed."""
     path = folder / CONTRACT
     try:
@@ -109,18 +117,21 @@ def read_contract(folder: Path) -> dict[str, Any]:
     return contract
 
 
-def read_index(folder: Path, contract: dict[str, Any]) -> pa.Table:
+def read_index(folder: Place, contract: dict[str, Any]) -> pa.Table:
     """The index, one row a sample. Raises ShardError when it is not the contract's.
 
     The hash is checked before a byte is parsed, and only plain columns are accepted: no extension
     types, which have run code in other readers.
     """
     path = folder / INDEX
-    check_file(path, contract["index"], INDEX)
-    if b"ARROW:schema" in footer(path):
-        # Arrow wakes the extension types named there, ray.data's among them, as it opens the file.
-        raise ShardError(INDEX, "index_edited", "it stores an Arrow schema; ours stores none")
-    table = pq.ParquetFile(path).read()
+    if not path.is_file():
+        raise ShardError(INDEX, "missing", f"{path} does not exist")
+    with local_file(path) as here:
+        check_file(here, contract["index"], INDEX)
+        if b"ARROW:schema" in footer(here):
+            # Arrow wakes the extension types named there, ray.data's among them, as it opens a file
+            raise ShardError(INDEX, "index_edited", "it stores an Arrow schema; ours stores none")
+        table = pq.ParquetFile(here).read()
     if not table.schema.equals(INDEX_SCHEMA, check_metadata=False):
         raise ShardError(INDEX, "index_edited", f"columns {table.schema.names}")
     return table
@@ -135,7 +146,7 @@ def footer(path: Path) -> bytes:
         return handle.read()
 
 
-def read_constants(folder: Path, contract: dict[str, Any]) -> dict[str, Tensor]:
+def read_constants(folder: Place, contract: dict[str, Any]) -> dict[str, Tensor]:
     """Latents that are the same for every sample, float16: `black.<rendition>.<bucket>` [C,T,h,w],
     the video latent of black frames, and `silence.<bucket>` [C,L]. Raises ShardError.
     """
@@ -143,7 +154,7 @@ def read_constants(folder: Path, contract: dict[str, Any]) -> dict[str, Tensor]:
     return safetensors.torch.load((folder / CONSTANTS).read_bytes())
 
 
-def check_file(path: Path, facts: dict[str, Any], name: str) -> None:
+def check_file(path: Place, facts: dict[str, Any], name: str) -> None:
     """Raise ShardError unless `path` has the size and hash that the contract says."""
     if not path.is_file():
         raise ShardError(name, "missing", f"{path} does not exist")
@@ -184,7 +195,7 @@ def check_contract(contract: dict[str, Any], expected: dict[str, Any]) -> None:
         raise ValueError("the shard set does not match:\n" + "\n".join(f"  {w}" for w in wrong))
 
 
-def find_set(root: DataRoot | Path) -> Path:
+def find_set(root: DataRoot | Place) -> Place:
     """The folder of a shard set: `root` itself, or the one its last encode pass finished."""
     folder = root.shards if isinstance(root, DataRoot) else root
     if (folder / CONTRACT).is_file():
@@ -198,7 +209,7 @@ def find_set(root: DataRoot | Path) -> Path:
     return folder / name
 
 
-def set_current(root: DataRoot, folder: Path) -> None:
+def set_current(root: DataRoot, folder: Place) -> None:
     """Make `folder` the set that `find_set` gives; a file that says so already is left alone."""
     path, told = root.shards / CURRENT, {"folder": folder.name}
     try:
@@ -253,7 +264,7 @@ def _counts(sides: list[dict[str, Any]], entries: list[Entry], refused: int) -> 
     }
 
 
-def _shard(folder: Path, side: dict[str, Any]) -> dict[str, Any]:
+def _shard(folder: Place, side: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": side["shard"],
         "samples": len(side["samples"]),
@@ -263,5 +274,5 @@ def _shard(folder: Path, side: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _file(path: Place) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}

@@ -7,13 +7,13 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from curation.files import sweep
 from curation.media import Limits
+from curation.places import Place, Remote, each
 from curation.progress import progress, say
 from curation.records import Status
 from pipelines.attempts import alone, deaths_file
@@ -66,7 +66,7 @@ def encode(
         folder = root.shards / plan.name
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        before = {task.shard: _failed(folder, task.shard) for task in plan.tasks}
+        before = _failures(folder, plan)
         if replay and None in before.values():
             raise ValueError(f"shards/{plan.name} is not finished; run `reelmill encode` first")
         missing = [task for task in plan.tasks if not _finished(before[task.shard], replay)]
@@ -80,7 +80,7 @@ def encode(
                 budget.add_all([{"status": Status.OK}] * (len(task.clips) - len(failed)))
                 budget.add_all([row | {"status": Status.FAILED} for row in new])
             deaths.unlink(missing_ok=True)
-        sides = [side for task in plan.tasks if (side := read_side(folder, task.shard))]
+        sides = [side for side in _sides(folder, plan) if side]
         assert len(sides) == len(plan.tasks), "a shard is missing that its worker reported as made"
         contract = _seal(folder, sides, config, encoder, inputs, plan)
     finally:
@@ -103,10 +103,18 @@ def encode(
     return tally
 
 
-def _failed(folder: Path, shard: str) -> Failed:
-    """What failed in a shard."""
-    side = read_side(folder, shard)
-    return None if side is None else side["failures"]
+def _sides(folder: Place, plan: Plan) -> list[dict[str, Any] | None]:
+    """The side files of a plan's shards; None for those that are not there."""
+    names = [task.shard for task in plan.tasks]
+    return each(lambda name: read_side(folder, name), names, isinstance(folder, Remote))
+
+
+def _failures(folder: Place, plan: Plan) -> dict[str, Failed]:
+    """What failed in each shard."""
+    return {
+        task.shard: None if side is None else side["failures"]
+        for task, side in zip(plan.tasks, _sides(folder, plan), strict=True)
+    }
 
 
 def _finished(failed: Failed, replay: Collection[str] = ()) -> bool:
@@ -136,9 +144,9 @@ def _make(
     tasks: list[Task],
     config: EncodeConfig,
     limits: Limits | None,
-    folder: Path,
+    folder: Place,
     encoder: ClipEncoder,
-    deaths: Path,
+    deaths: Place,
 ) -> Iterator[tuple[Task, list[Row]]]:
     """Make shards: on Ray, or in this process where that is as quick; each with its failures."""
     total = sum(len(task.clips) for task in tasks)
@@ -161,7 +169,7 @@ def _make(
 
 
 def _seal(
-    folder: Path,
+    folder: Place,
     sides: list[dict[str, Any]],
     config: EncodeConfig,
     encoder: ClipEncoder,

@@ -5,13 +5,14 @@ No pixel and no latent travels through the object store; an actor writes its sha
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import ray
 import ray.data
 
 from curation.media import Limits
+from curation.places import Place, place
+from curation.stores import StorageError
 from pipelines import attempts, cluster
 from pipelines.attempts import Remote, starting
 from pipelines.encode_clip import ClipEncoder
@@ -33,22 +34,26 @@ class EncodeShard:
         watch = Remote(watch)
         with starting(watch):
             self.encoder = ClipEncoder(config, limits, watch)
-        self.folder = Path(folder)
+        self.folder = place(folder)
 
     def __call__(self, row: dict[str, str]) -> dict[str, Any]:
-        """Make and commit the shard of `row`."""
+        """Make and commit the shard of `row`; `trouble` is what the store failed with."""
         task = Task.from_row(row)
-        side = self.encoder.shard(task, self.folder)
-        failed = side["failures"]
-        return {"shard": task.shard, "clips": len(task.clips), "failed": json.dumps(failed)}
+        made = {"shard": task.shard, "clips": len(task.clips)}
+        try:
+            failed = self.encoder.shard(task, self.folder)["failures"]
+        except StorageError as error:
+            return made | {"failed": "[]", "trouble": json.dumps(error.args)}
+        return made | {"failed": json.dumps(failed), "trouble": ""}
 
 
 def make_shards(
-    tasks: list[Task], config: EncodeConfig, limits: Limits | None, folder: Path, deaths: Path
+    tasks: list[Task], config: EncodeConfig, limits: Limits | None, folder: Place, deaths: Place
 ) -> Iterator[dict[str, Any]]:
     """Make and commit the shards of `tasks`; yields {shard, clips, failed} as each is done.
 
     `failed` are the failures of the shard; `deaths` is the file of clips that killed a worker.
+    Raises StorageError when a shard could not be written.
     """
     cluster.start()
     quiet_ray_data()
@@ -63,4 +68,6 @@ def make_shards(
             num_gpus=1 if gpus else 0,
         )
         for row in made.iter_rows():
+            if row["trouble"]:
+                raise StorageError(*json.loads(row["trouble"]))
             yield row | {"failed": json.loads(row["failed"])}

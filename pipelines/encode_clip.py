@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from curation.media import Limits, MediaReader
+from curation.places import Place
 from curation.records import Reason, RejectedError
 from curation.rendition import picture, sound
 from curation.sources import hash_source, local_copy
@@ -64,7 +65,7 @@ class ClipEncoder:
         self._copies.close()
 
     def shard(
-        self, task: Task, folder: Path, advance: Callable[[int], None] = lambda _: None
+        self, task: Task, folder: Place, advance: Callable[[int], None] = lambda _: None
     ) -> dict[str, Any]:
         """Make and commit a planned shard; return its side file. advance(1) after each clip.
 

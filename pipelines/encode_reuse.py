@@ -8,23 +8,26 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
+from curation.places import Place, folders
+from curation.stores import StorageError
 from pipelines.contract import read_contract, read_index
 from pipelines.shards import Encoded, Entry, ShardError, read_sample, side_entries
+from pipelines.shelf import open_shard
 
-Found = dict[str, tuple[Path, Entry]]
+Facts = dict[str, Any]  # bytes and sha256 of a shard
+Found = dict[str, tuple[Place, Facts, Entry]]
 
 
-def earlier_sets(shards: Path, encode: str, name: str) -> tuple[str, ...]:
+def earlier_sets(shards: Place, encode: str, name: str) -> tuple[str, ...]:
     """Names of the sealed sets beside `name` that the same encode settings made."""
     sets = []
-    for folder in sorted(p for p in shards.glob("*") if p.is_dir() and p.name != name):
+    for folder in (place for place in folders(shards) if place.name != name):
         with suppress(ShardError):  # not sealed, or damaged: nothing to rely on
             if read_contract(folder).get("encode") == encode:
                 sets.append(folder.name)
@@ -33,10 +36,10 @@ def earlier_sets(shards: Path, encode: str, name: str) -> tuple[str, ...]:
 
 @contextmanager
 def earlier_samples(
-    shards: Path,
+    shards: Place,
     sets: tuple[str, ...],
     clips: list[str],
-    here: tuple[Path, dict[str, Any]] | None = None,
+    here: tuple[Place, dict[str, Any]] | None = None,
 ) -> Iterator["Earlier"]:
     """What `sets` hold of `clips`; shards are opened when first needed and closed at the end.
 
@@ -44,15 +47,18 @@ def earlier_samples(
     """
     found: Found = {}
     if here is not None:
-        found = {entry.key: (here[0], entry) for entry in side_entries(here[1])}
+        found = {entry.key: (*here, entry) for entry in side_entries(here[1])}
     for name in sets:
         try:
-            table = read_index(shards / name, read_contract(shards / name))
+            contract = read_contract(shards / name)
+            table = read_index(shards / name, contract)
         except (ShardError, OSError):
             continue
+        facts = {shard["name"]: shard for shard in contract["shards"]}
         for row in table.filter(pc.is_in(table["key"], value_set=pa.array(clips))).to_pylist():
             entry = Entry(**{**row, "classes": tuple(row["classes"])})
-            found.setdefault(entry.key, (shards / name / f"{entry.shard}.tar", entry))
+            path = shards / name / f"{entry.shard}.tar"
+            found.setdefault(entry.key, (path, facts[entry.shard], entry))
     earlier = Earlier(found)
     try:
         yield earlier
@@ -65,16 +71,16 @@ class Earlier:
 
     def __init__(self, found: Found) -> None:
         self._found = found
-        self._open: dict[Path, int] = {}
+        self._open: dict[Place, int] = {}
 
     def take(self, info: dict[str, Any], bucket: str) -> Encoded | None:
         """The sample whose json is `info`; None when there is none, or when it is damaged."""
-        path, entry = self._found.get(info["clip_id"], (None, None))
+        path, facts, entry = self._found.get(info["clip_id"], (None, {}, None))
         if path is None or entry is None or entry.bucket != bucket:
             return None
         try:
-            there, tensors = self._read(path, entry)
-        except (ShardError, OSError):
+            there, tensors = self._read(path, facts, entry)
+        except (ShardError, OSError, StorageError):
             return None
         if there != json.loads(json.dumps(info)):  # a caption was written anew, a split changed
             return None
@@ -89,10 +95,12 @@ class Earlier:
             tensors,
         )
 
-    def _read(self, path: Path, entry: Entry) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _read(
+        self, path: Place, facts: Facts, entry: Entry
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Json and tensors after their checksum. Raises ShardError."""
         if path not in self._open:
-            self._open[path] = os.open(path, os.O_RDONLY)
+            self._open[path] = open_shard(path, facts)
         crc = 0
         for offset, size in ((entry.json_offset, entry.json_size), (entry.offset, entry.size)):
             crc = zlib.crc32(os.pread(self._open[path], size, offset), crc)

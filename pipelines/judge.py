@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from curation.assets import MissingModelError
@@ -17,6 +16,7 @@ from curation.judges.columns import COLUMNS
 from curation.judges.config import JudgeConfig
 from curation.judges.models import provide
 from curation.media import Limits
+from curation.places import Place
 from curation.progress import progress, say
 from curation.records import Reason, Status
 from pipelines.attempts import deaths_file
@@ -134,7 +134,7 @@ def judged(
     clips: list[Row],
     missing: Missing,
     limits: Limits,
-    deaths: Path,
+    deaths: Place,
 ) -> Iterator[tuple[str, Row]]:
     """(judge, row) of everything missing, each after it is safe in its table."""
     work = tasks(clips, missing)

@@ -6,13 +6,13 @@ Rows between stages hold paths, ids and scores as JSON text; no picture travels 
 import json
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray.data
 
 from curation.judges.config import JudgeConfig
 from curation.media import Limits, MediaReader
+from curation.places import Place
 from curation.records import Reason, RejectedError, Status
 from curation.sources import local_copy
 from pipelines import attempts
@@ -67,7 +67,7 @@ def refused(clips: list[Row], reason: Reason, detail: str) -> Judged:
 
 
 def judge_all(
-    config: JudgeConfig, limits: Limits, work: list[dict[str, Any]], deaths: Path | None = None
+    config: JudgeConfig, limits: Limits, work: list[dict[str, Any]], deaths: Place | None = None
 ) -> Iterator[Judged]:
     """Judgements task by task, in the order in which they are done.
 

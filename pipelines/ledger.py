@@ -4,12 +4,16 @@ A pass appends `open-<number>-<random>.parquet` parts while it runs, so a kill l
 in flight, and compacts at its end into sorted `part-<index>-<content hash>.parquet`: the same rows
 give the same names and bytes whatever the parallelism or the number of attempts. Readers take all
 parts; of two rows with one key the later part's wins.
+
+Two drivers on one ledger lose and tear nothing: parts have names of their own, and only parts that
+were read are folded. Where both wrote a row of one key, either may stay.
 """
 
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +23,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.captions.questions import ASK
-from curation.files import atomic, sweep
+from curation.files import atomic, sweep, write_bytes
 from curation.judges.columns import COLUMNS
+from curation.places import Place, Remote, below, each
 from curation.records import Status
 from curation.scores import ALIKE, SCORES, Score
 from curation.spoken import SPOKEN
 
 ROWS_A_PART = 200_000  # about 40 MB of scores: one reader's bite
+LOOKS = 5  # at a table that another driver folds while it is read
 
 Row = dict[str, Any]
 
@@ -173,9 +179,9 @@ def kind(table: str) -> str:
 
 
 class Ledger:
-    """The tables under one folder. Cheap to make: nothing is opened or created before use."""
+    """The tables under one place. Cheap to make: nothing is opened or created before use."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self.folder = folder
 
     def append(self, table: str, rows: Iterable[Row]) -> None:
@@ -192,15 +198,7 @@ class Ledger:
 
         With `names` only these columns and the key's, as far as the table has them.
         """
-        schema = schema_of(table, self._first_columns(table))
-        if names is not None:
-            wanted = {*names, *KEYS.get(kind(table), ["clip_id"])}
-            schema = pa.schema([column for column in schema if column.name in wanted])
-        parts = [
-            pq.read_table(p, schema=schema, columns=schema.names, partitioning=None)
-            for p in self._parts(table)
-        ]
-        return unique(table, pa.concat_tables(parts)) if parts else schema.empty_table()
+        return self._read(table, names)[0]
 
     def rows(self, table: str) -> list[Row]:
         """The same as dictionaries, for tables that fit a person's patience."""
@@ -214,9 +212,29 @@ class Ledger:
         any moment sees every key, and never an older row in place of a newer one.
         """
         data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
+        return self._replace(table, data, self._parts(table))
+
+    def compact(self, table: str) -> bool:
+        """Fold open parts into sorted ones. True when something was rewritten."""
+        if not any((self.folder / table).glob("open-*.parquet")):
+            return False
+        return self.rewrite(table, lambda data: data)
+
+    def rewrite(self, table: str, change: Callable[[pa.Table], pa.Table]) -> bool:
+        """Make what `change` gives for the table's rows the table, as `replace` does.
+
+        What another driver appends meanwhile stays.
+        """
+        data, parts = self._read(table)
+        changed = change(data)
+        if changed.equals(data) and not any(p.name.startswith("open-") for p in parts):
+            return False
+        return self._replace(table, changed, parts)
+
+    def _replace(self, table: str, data: pa.Table, old: list[Any]) -> bool:
+        """Write `data` in place of the parts `old`."""
         data = unique(table, data)
         folder = self.folder / table
-        old = self._parts(table)
         names = []
         for index, start in enumerate(range(0, data.num_rows, ROWS_A_PART)):
             sink = pa.BufferOutputStream()
@@ -227,19 +245,12 @@ class Ledger:
             name = f"part-{index:05d}-{hashlib.blake2b(blob, digest_size=6).hexdigest()}.parquet"
             names.append(name)
             if not (folder / name).exists():
-                with atomic(folder / name) as temp:
-                    temp.write_bytes(blob)
+                write_bytes(folder / name, blob)
         stale = [p for p in old if p.name not in names]
         for path in stale:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another driver may have folded it too
         sweep(folder)
         return bool(stale) or len(old) != len(names)
-
-    def compact(self, table: str) -> bool:
-        """Fold open parts into sorted ones. True when something was rewritten."""
-        if not any(p.name.startswith("open-") for p in self._parts(table)):
-            return False
-        return self.replace(table, self.read(table))
 
     def finished(self, fingerprint: str) -> dict[str, Row]:
         """Sources of one fingerprint by path, without those whose clips are not all there."""
@@ -264,21 +275,34 @@ class Ledger:
     def tables(self) -> list[str]:
         """Names of all tables that have rows."""
         parts = self.folder.rglob("*.parquet")
-        return sorted({str(p.parent.relative_to(self.folder)) for p in parts})
+        return sorted({below(p.parent, self.folder) for p in parts})
 
     def clips(self, fingerprint: str) -> pa.Table:
         """The clips table of one scan fingerprint."""
         clips = self.read("clips")
         return clips.filter(pc.equal(clips["fingerprint"], fingerprint))
 
-    def _first_columns(self, table: str) -> list[str]:
-        """Columns of the table's first part; none without parts, or where its kind says them."""
-        parts = self._parts(table) if kind(table) == ASKS else []
-        return list(pq.read_schema(parts[0]).names) if parts else []
+    def _read(self, table: str, names: Collection[str] | None = None) -> tuple[pa.Table, list[Any]]:
+        """`read`, and the parts that it read."""
+        for _ in range(LOOKS - 1):
+            with suppress(FileNotFoundError):  # folded since they were listed
+                return self._read_parts(table, names)
+        return self._read_parts(table, names)
 
-    def _parts(self, table: str) -> list[Path]:
-        folder = self.folder / table
-        return [*sorted(folder.glob("part-*.parquet")), *sorted(folder.glob("open-*.parquet"))]
+    def _read_parts(self, table: str, names: Collection[str] | None) -> tuple[pa.Table, list[Any]]:
+        parts = self._parts(table)
+        first = list(read_schema(parts[0]).names) if parts and kind(table) == ASKS else []
+        schema = schema_of(table, first)
+        if names is not None:
+            wanted = {*names, *KEYS.get(kind(table), ["clip_id"])}
+            schema = pa.schema([column for column in schema if column.name in wanted])
+        found = each(lambda part: read_part(part, schema), parts, isinstance(self.folder, Remote))
+        return unique(table, pa.concat_tables(found)) if found else schema.empty_table(), parts
+
+    def _parts(self, table: str) -> list[Any]:
+        """Sorted parts before open ones; one look."""
+        parts = sorted(p for p in (self.folder / table).glob("*.parquet"))
+        return [p for prefix in ("part-", "open-") for p in parts if p.name.startswith(prefix)]
 
 
 def to_table(table: str, rows: list[Row]) -> pa.Table:
@@ -312,7 +336,22 @@ def rising(data: pa.Table, keys: list[str]) -> bool:
     return data.num_rows < 2 or pc.all(less, skip_nulls=False).as_py() is True
 
 
-def write_part(path: Path, data: pa.Table) -> None:
+def write_part(path: Place, data: pa.Table) -> None:
     """One Parquet file, atomically."""
     with atomic(path) as temp:
         pq.write_table(data, temp, compression="zstd")
+
+
+def read_part(path: Place, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema` in one part."""
+    return pq.read_table(readable(path), schema=schema, columns=schema.names, partitioning=None)
+
+
+def read_schema(path: Place) -> pa.Schema:
+    """The schema of one part."""
+    return pq.read_schema(readable(path))
+
+
+def readable(path: Place) -> Any:  # noqa: ANN401 - what Arrow reads Parquet from
+    """A local part by its path; one in a store as its bytes."""
+    return path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())

@@ -17,6 +17,7 @@ import ray
 import ray.data
 
 from curation.media import MediaReader
+from curation.places import Place
 from curation.records import Reason, RejectedError, Status
 from curation.sources import local_copy
 from pipelines import attempts
@@ -99,7 +100,9 @@ def make_engine(config: SpeechConfig) -> Any:  # noqa: ANN401 - a curation.speec
     return Embedded()
 
 
-def listen_all(config: ListenConfig, films: list[Row], deaths: Path | None = None) -> Iterator[Row]:
+def listen_all(
+    config: ListenConfig, films: list[Row], deaths: Place | None = None
+) -> Iterator[Row]:
     """Words rows in the order in which they are done; the largest films are begun first.
 
     `deaths` is the file of films that killed a worker.

@@ -5,13 +5,13 @@ Rows between stages hold paths, ids and scores as JSON text; no frame travels th
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import ray.data
 from ray.data import ActorPoolStrategy
 
 from curation.media import MediaReader
+from curation.places import Place
 from curation.records import Reason, RejectedError, Status
 from curation.sources import local_copy
 from pipelines import attempts, cluster
@@ -88,7 +88,7 @@ def measure_all(
     config: ScanConfig,
     films: list[Row],
     speech: dict[str, Row] | None = None,
-    deaths: Path | None = None,
+    deaths: Place | None = None,
 ) -> Iterator[Row]:
     """Measured films in the order in which they are done; the largest are begun first.
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from webdataset.writer import TarWriter
 
 from curation.files import atomic, sha256_file, write_json
+from curation.places import Place
 
 BLOCK = 512  # tar's unit: a header is one block, data is padded to whole blocks
 MAX_JSON_BYTES = 1 << 20
@@ -96,7 +97,7 @@ class Member:
     size: int
 
 
-def write_shard(folder: Path, name: str, clips: Iterable[Encoded | Failure]) -> dict[str, Any]:
+def write_shard(folder: Place, name: str, clips: Iterable[Encoded | Failure]) -> dict[str, Any]:
     """Write `<name>.tar` and then its side file; return the side file's content.
 
     Equal clips give equal bytes: fixed member order, owner and times. When `clips` raises,
@@ -136,7 +137,7 @@ def write_shard(folder: Path, name: str, clips: Iterable[Encoded | Failure]) -> 
     return side
 
 
-def read_side(folder: Path, name: str) -> dict[str, Any] | None:
+def read_side(folder: Place, name: str) -> dict[str, Any] | None:
     """The side file of a committed shard, or None where the shard must be (re)made."""
     try:
         side: dict[str, Any] = json.loads((folder / f"{name}.json").read_bytes())

@@ -11,6 +11,8 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,17 @@ import numpy as np
 from torch import Tensor
 
 from curation.files import sha256_file
+from curation.places import Place, Remote
+from curation.stores import StorageError
 from model.geometry import Geometry
 from pipelines.contract import bucket_geometry, read_contract, read_index, sample_shapes
 from pipelines.plan_batches import Plan, batch_sizes
 from pipelines.shards import Entry, ShardError, read_sample
+from pipelines.shelf import open_shard
 
 OPEN_FILES = 64
+AHEAD = 64  # batches whose shards are copied before they are read: half a block of 256 MiB shards
+COPIES = 4  # at once
 NUMBERS = ("json_offset", "json_size", "offset", "size", "crc", "tokens")
 TEXTS = ("shard", "key", "bucket", "split")
 DEFAULT_GRANULARITY = 8  # 1, 2, 4 and 8 ranks take equal slots without asking
@@ -59,9 +66,12 @@ class Sample:
 
 
 class Reader:
-    """Samples of a shard set by index row. Hashes a shard before the first sample comes from it."""
+    """Samples of a shard set by index row. Hashes a shard before the first sample comes from it.
 
-    def __init__(self, folder: Path) -> None:
+    Of a set in an object store it reads copies on this machine (`shelf.py`).
+    """
+
+    def __init__(self, folder: Place) -> None:
         self.folder = folder
         self.contract = read_contract(folder)
         table = read_index(folder, self.contract)
@@ -73,6 +83,7 @@ class Reader:
         self.shapes = {b: sample_shapes(self.contract, b) for b in self.contract["buckets"]}
         self.facts = {shard["name"]: shard for shard in self.contract["shards"]}
         self.reading = ""  # what is being read now, for the message when it stalls
+        self.steps = 0  # rises as long as something is read
         self._open: OrderedDict[str, int] = OrderedDict()
         self._lock = (
             threading.Lock()
@@ -93,6 +104,7 @@ class Reader:
         with self._lock:
             descriptor = self._descriptor(entry)
             info, tensors = read_sample(descriptor, entry, self.shapes[entry.bucket])
+        self.step()
         renditions = self.geometry[entry.bucket]
         try:
             videos = {name: tensors[f"{name}.video"] for name in renditions}
@@ -109,6 +121,18 @@ class Reader:
             info=info,
         )
 
+    def step(self) -> None:
+        """Note that reading goes on."""
+        self.steps += 1
+
+    def fetch(self, name: str) -> None:
+        """Copy a shard to this machine ahead of its first sample; a failure shows when it is read.
+
+        Touches nothing that `sample` uses: other threads may call it.
+        """
+        with suppress(OSError, ShardError, StorageError):
+            os.close(open_shard(self.folder / f"{name}.tar", self.facts[name], self.step))
+
     def close(self) -> None:
         """Close the shards."""
         while self._open:
@@ -124,11 +148,13 @@ class Reader:
         if facts is None:
             raise ShardError(name, "extra", "the contract does not name this shard", entry.key)
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = open_shard(path, facts, self.step)
         except OSError as error:
-            raise ShardError(name, "missing", f"{error.strerror}", entry.key) from error
+            detail = f"{error.strerror or error}"
+            raise ShardError(name, "missing", detail, entry.key) from error
         try:
-            self._verify(path, descriptor, facts, entry)
+            if isinstance(path, Path):  # of a copy the hash was checked as it was made
+                self._verify(path, descriptor, facts, entry)
         except BaseException:
             os.close(descriptor)
             raise
@@ -161,7 +187,7 @@ class Stream:
     divide `granularity`. Raises ValueError for settings that are not possible.
     """
 
-    folder: Path
+    folder: Place
     seed: int
     global_batch: int
     rank: int = 0
@@ -180,7 +206,7 @@ class Stream:
                 f"rank {self.rank} of world={self.world}: world must divide granularity="
                 f"{self.granularity}, which must divide global_batch={self.global_batch}"
             )
-        self.reader = Reader(Path(self.folder))
+        self.reader = Reader(self.folder)
         self.contract = self.reader.contract
         splits = self.reader.columns["split"].to_numpy(zero_copy_only=False)
         self._rows = np.flatnonzero(splits == self.split).astype(np.int64)
@@ -220,11 +246,15 @@ class Stream:
             target=self._read_ahead, args=(cursor or Cursor(), ready, stop), daemon=True
         )
         thread.start()
+        steps = -1
         try:
             while True:
                 try:
                     item = ready.get(timeout=self.stall_s)
                 except queue.Empty:
+                    if steps != self.reader.steps:  # many reads, or a large copy
+                        steps = self.reader.steps
+                        continue
                     raise TimeoutError(
                         f"reading {self.reader.reading} took more than {self.stall_s:g} s"
                     ) from None
@@ -254,13 +284,19 @@ class Stream:
             batch += 1
 
     def _read_ahead(self, cursor: Cursor, ready: "queue.Queue[Any]", stop: threading.Event) -> None:
-        try:
-            for here, after in self.cursors(cursor):
-                samples = [self.reader.sample(row, visit) for row, visit in self.rows(here)]
-                if not _put(ready, (after, samples), stop):
-                    return
-        except Exception as error:  # the consumer raises it
-            _put(ready, error, stop)
+        with ExitStack() as closing:
+            try:
+                ahead = None
+                if isinstance(self.folder, Remote):
+                    ahead = closing.enter_context(_Ahead(self, cursor))
+                for here, after in self.cursors(cursor):
+                    if ahead is not None:
+                        ahead.go_on()
+                    samples = [self.reader.sample(row, visit) for row, visit in self.rows(here)]
+                    if not _put(ready, (after, samples), stop):
+                        return
+            except Exception as error:  # the consumer raises it
+                _put(ready, error, stop)
 
     def _numbers(self, column: str) -> tuple[Any, list[str]]:
         """A text column of this split's rows as numbers, and the sorted values they stand for."""
@@ -269,6 +305,37 @@ class Stream:
         place = {name: number for number, name in enumerate(sorted(names))}
         numbers = np.array([place[name] for name in names], dtype=np.int64)
         return numbers[values.indices.to_numpy()], sorted(names)
+
+
+class _Ahead:
+    """Copies the shards of the batches that come, so that a block of new shards is no pause."""
+
+    def __init__(self, stream: Stream, cursor: Cursor) -> None:
+        self._reader, self._stream = stream.reader, stream
+        self._cursors = stream.cursors(cursor)
+        self._names = stream.reader.columns["shard"]
+        self._asked: OrderedDict[str, None] = OrderedDict()
+        self._pool = ThreadPoolExecutor(COPIES)
+        for _ in range(AHEAD):
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Ask for the shards of one batch more."""
+        here, _ = next(self._cursors)
+        for row, _ in self._stream.rows(here):
+            name = self._names[row].as_py()
+            if name not in self._asked:
+                self._pool.submit(self._reader.fetch, name)
+            self._asked[name] = None
+            self._asked.move_to_end(name)
+        while len(self._asked) > OPEN_FILES:
+            self._asked.popitem(last=False)
+
+    def __enter__(self) -> "_Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def forget_verified() -> None:

@@ -4,17 +4,16 @@ The request is written down first and checked by every later scan, so a stop in 
 same file under another name, changes nothing: run it again, or scan again.
 """
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.files import sha256_file
+from curation.files import local_file, sha256_file
+from curation.places import Place, Remote, each, folders, remove
 from curation.records import Reason, Status
 from pipelines.contract import bucket_geometry, read_constants, read_contract, write_set
 from pipelines.ledger import Ledger
@@ -66,12 +65,12 @@ def take_down(root: DataRoot, sources: Iterable[str], note: str = "") -> Removed
     ledger.compact(TABLE)
     names |= ledger.taken_down()  # those of a run that was stopped
     removed = Removed()
-    for folder in sorted(p for p in root.shards.glob("*") if p.is_dir()):
+    for folder in folders(root.shards):
         if count := clean_set(folder, names):
             removed.samples[folder.name] = count
-    for name in names:
-        for preview in root.previews.glob(f"{name}-*"):
-            shutil.rmtree(preview)
+    for preview in folders(root.previews):
+        if preview.name.partition("-")[0] in names:
+            remove(preview)
     for table in ledger.tables():
         if table != TABLE and (count := clean_table(ledger, table, names)):
             removed.rows[table] = count
@@ -83,9 +82,20 @@ def clean_table(ledger: Ledger, table: str, names: set[str]) -> int:
 
     A film's own row stays, without its words: it is `skipped` as taken down.
     """
-    data = ledger.read(table)
-    if table == "sources":
-        return blank_sources(ledger, data, names)
+    gone = 0
+
+    def change(data: pa.Table) -> pa.Table:
+        nonlocal gone
+        clean = blank_sources if table == "sources" else without_rows
+        kept, gone = clean(data, names)
+        return kept
+
+    ledger.rewrite(table, change)
+    return gone
+
+
+def without_rows(data: pa.Table, names: set[str]) -> tuple[pa.Table, int]:
+    """The table without rows of films and of their clips; how many those were."""
     key = "source_id" if "source_id" in data.column_names else "clip_id"
     gone = owned(data[key], names)
     kept = data.filter(pa.array(~gone))
@@ -96,12 +106,10 @@ def clean_table(ledger: Ledger, table: str, names: set[str]) -> int:
             if stale.any():
                 values = pa.array(np.where(stale, None, values), column.type)
                 kept = kept.set_column(place, column, values)
-    if not kept.equals(data):
-        ledger.replace(table, kept)
-    return int(gone.sum())
+    return kept, int(gone.sum())
 
 
-def blank_sources(ledger: Ledger, data: pa.Table, names: set[str]) -> int:
+def blank_sources(data: pa.Table, names: set[str]) -> tuple[pa.Table, int]:
     """Rows of films that are taken down keep path, size and time, so that no scan opens them."""
     rows = data.to_pylist()
     count = 0
@@ -110,9 +118,7 @@ def blank_sources(ledger: Ledger, data: pa.Table, names: set[str]) -> int:
             row |= {"status": Status.SKIPPED, "reason": Reason.TAKEN_DOWN, "detail": None}
             row |= {"clips": 0, "caption": None}
             count += 1
-    if count:
-        ledger.replace("sources", pa.Table.from_pylist(rows, schema=data.schema))
-    return count
+    return pa.Table.from_pylist(rows, schema=data.schema), count
 
 
 def owned(ids: pa.ChunkedArray, names: set[str]) -> Any:  # noqa: ANN401 - a numpy array of bool
@@ -121,7 +127,7 @@ def owned(ids: pa.ChunkedArray, names: set[str]) -> Any:  # noqa: ANN401 - a num
     return np.asarray(pc.is_in(films, value_set=pa.array(sorted(names), pa.string())))
 
 
-def clean_set(folder: Path, names: set[str]) -> int:
+def clean_set(folder: Place, names: set[str]) -> int:
     """Rewrite the shards that hold samples of films, then the contract; returns samples removed."""
     count = 0
     contract = None
@@ -129,8 +135,9 @@ def clean_set(folder: Path, names: set[str]) -> int:
         contract = read_contract(folder)
         shards = [shard["name"] for shard in contract["shards"]]
     except ShardError:  # an encode that was stopped: shards without a contract
-        shards = [path.stem for path in sorted(folder.glob("*.json"))]
-    before = [side for name in shards if (side := read_side(folder, name))]
+        shards = sorted(path.stem for path in folder.glob("*.json"))
+    found_sides = each(lambda name: read_side(folder, name), shards, isinstance(folder, Remote))
+    before = [side for side in found_sides if side]
     sides = []
     for side in before:
         found = [e for e in side_entries(side) if e.key.split("-")[0] in names]
@@ -142,7 +149,7 @@ def clean_set(folder: Path, names: set[str]) -> int:
     return count
 
 
-def without(folder: Path, side: dict[str, Any], names: set[str]) -> dict[str, Any]:
+def without(folder: Place, side: dict[str, Any], names: set[str]) -> dict[str, Any]:
     """The shard written again without some films; its new side file. Raises ShardError."""
     path = folder / f"{side['shard']}.tar"
     clips: list[Encoded | Failure] = [
@@ -150,9 +157,10 @@ def without(folder: Path, side: dict[str, Any], names: set[str]) -> dict[str, An
     ]
     kept = [entry for entry in side_entries(side) if entry.key.split("-")[0] not in names]
     if kept:
-        if sha256_file(path) != side["sha256"]:
-            raise ShardError(path.stem, "edited", "verify names what is damaged; delete and encode")
-        with path.open("rb") as handle:
+        with local_file(path) as here, here.open("rb") as handle:
+            if sha256_file(here) != side["sha256"]:
+                detail = "verify names what is damaged; delete and encode"
+                raise ShardError(path.stem, "edited", detail)
             for e in kept:
                 info, tensors = read_sample(handle.fileno(), e)
                 clips.append(
@@ -162,7 +170,7 @@ def without(folder: Path, side: dict[str, Any], names: set[str]) -> dict[str, An
 
 
 def reseal(
-    folder: Path,
+    folder: Place,
     contract: dict[str, Any],
     before: list[dict[str, Any]],
     sides: list[dict[str, Any]],

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from curation.files import write_bytes, write_text
+from curation.places import Place
 from curation.progress import say
 from curation.records import Status
 
@@ -92,7 +92,7 @@ class Tally:
         self.took = time.monotonic() - self.start
         say(self.line(note))
 
-    def export(self, folder: Path, run: str) -> None:
+    def export(self, folder: Place, run: str) -> None:
         """Add this run of the pass to `passes.jsonl`, and write all passes' last runs as gauges."""
         known = read_passes(folder)
         known.append(
@@ -115,7 +115,7 @@ class Tally:
         write_bytes(folder / GAUGES, gauges(known))
 
 
-def read_passes(folder: Path) -> list[dict[str, Any]]:
+def read_passes(folder: Place) -> list[dict[str, Any]]:
     """What the passes counted, a dictionary a run, oldest first; [] before the first.
 
     A line that is none of ours is left out: a pass must not end for the sake of its metrics.

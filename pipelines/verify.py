@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.files import sha256_file
+from curation.files import local_file, sha256_file
+from curation.places import Place
 from pipelines.contract import (
     CONSTANTS,
     CONTRACT,
@@ -47,7 +48,7 @@ class Damage:
         return f"{self.file}: {self.kind}: {self.detail}{lost}"
 
 
-def verify(folder: Path, advance: Progress = lambda _: None) -> list[Damage]:
+def verify(folder: Place, advance: Progress = lambda _: None) -> list[Damage]:
     """All damage of the set in `folder`; an empty list means that every byte is as written.
 
     Hashes every file, then decodes every sample: types, shapes, finite values. `advance(n)` is
@@ -83,7 +84,7 @@ def verify(folder: Path, advance: Progress = lambda _: None) -> list[Damage]:
     return damages
 
 
-def _strangers(folder: Path, contract: dict[str, Any]) -> list[Damage]:
+def _strangers(folder: Place, contract: dict[str, Any]) -> list[Damage]:
     """Files that the contract does not name. Leftovers of a killed writer are not damage."""
     known = {CONTRACT, INDEX, CONSTANTS}
     known |= {f"{s['name']}.json" for s in contract["shards"]}
@@ -93,7 +94,7 @@ def _strangers(folder: Path, contract: dict[str, Any]) -> list[Damage]:
     return [Damage(name, "extra", detail) for name in names if name not in known]
 
 
-def _side_entries(folder: Path, contract: dict[str, Any]) -> dict[str, list[Entry]]:
+def _side_entries(folder: Place, contract: dict[str, Any]) -> dict[str, list[Entry]]:
     """The rows of the index as the side files have them, for sets whose index is lost."""
     found = {}
     for shard in contract["shards"]:
@@ -113,7 +114,7 @@ def _miscounted(contract: dict[str, Any], entries: dict[str, list[Entry]]) -> li
 
 
 def _check_shard(
-    folder: Path,
+    folder: Place,
     contract: dict[str, Any],
     shard: dict[str, Any],
     entries: list[Entry],
@@ -130,21 +131,33 @@ def _check_shard(
     everyone = tuple(entry.key for entry in entries)
     if not path.is_file():
         return [*damages, Damage(path.name, "missing", "there is no such file", everyone)]
+    with local_file(path, path.name) as here:
+        return damages + _check_tar(here, contract, shard, entries, hashes)
+
+
+def _check_tar(
+    path: Path,
+    contract: dict[str, Any],
+    shard: dict[str, Any],
+    entries: list[Entry],
+    hashes: dict[str, str],
+) -> list[Damage]:
+    everyone = tuple(entry.key for entry in entries)
     digest = sha256_file(path)
     if digest == shard["sha256"]:
-        return damages + _check_content(path, contract, entries)
+        return _check_content(path, contract, entries)
     if digest in hashes:
         detail = f"it holds the bytes of {hashes[digest]}"
-        return [*damages, Damage(path.name, "swapped", detail, everyone)]
+        return [Damage(path.name, "swapped", detail, everyone)]
     size = path.stat().st_size
     if size == 0:
-        return [*damages, Damage(path.name, "zero_length", "the file is empty", everyone)]
+        return [Damage(path.name, "zero_length", "the file is empty", everyone)]
     if size < shard["bytes"]:
-        return [*damages, _cut(path, size, shard["bytes"], entries)]
+        return [_cut(path, size, shard["bytes"], entries)]
     if size > shard["bytes"]:
         detail = f"{size} bytes, {shard['bytes']} were written"
-        return [*damages, Damage(path.name, "longer", detail, everyone)]
-    return [*damages, *_flipped(path, entries)]
+        return [Damage(path.name, "longer", detail, everyone)]
+    return _flipped(path, entries)
 
 
 def _cut(path: Path, size: int, whole: int, entries: list[Entry]) -> Damage:

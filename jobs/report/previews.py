@@ -6,7 +6,6 @@ what a report does not show any more, it removes.
 
 import os
 import queue
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import numpy as np
 from curation.files import fingerprint, write_bytes
 from curation.media import Limits, MediaReader
 from curation.media_write import write_clip
+from curation.places import Place, folders, remove
 from curation.records import Reason, RejectedError
 from curation.sources import hash_source, local_copy
 from jobs.report.media import LONGEST_S, RATE, Preview, jpeg, read_film, sound_picture, strip
@@ -45,7 +45,7 @@ class Span:
 
 
 def previews(
-    spans: Sequence[Span], folder: Path, limits: Limits
+    spans: Sequence[Span], folder: Place, limits: Limits
 ) -> Iterator[tuple[Span, Preview | RejectedError]]:
     """Each span with its preview or why there is none, in order."""
     workers = max(1, min(WORKERS, os.cpu_count() or 1, len(spans)))
@@ -66,15 +66,15 @@ def previews(
         yield from zip(spans, pool.map(work, spans), strict=True)
 
 
-def prune(folder: Path, keys: Iterable[str]) -> None:
+def prune(folder: Place, keys: Iterable[str]) -> None:
     """Remove previews that are not among these keys, or look otherwise than today's."""
     wanted = {f"{key}-{LOOK}" for key in keys}
-    for path in folder.glob("*/"):
+    for path in folders(folder):
         if path.name not in wanted:
-            shutil.rmtree(path)
+            remove(path)
 
 
-def kept(folder: Path, span: Span) -> Preview | None:
+def kept(folder: Place, span: Span) -> Preview | None:
     """The preview that an earlier report made; the clip is written last."""
     place = folder / f"{span.key}-{LOOK}"
     if not (place / CLIP).is_file():
@@ -88,7 +88,7 @@ def length(span: Span) -> float:
     return min(span.end - span.start, LONGEST_S)
 
 
-def make(reader: MediaReader, folder: Path, span: Span) -> Preview:
+def make(reader: MediaReader, folder: Place, span: Span) -> Preview:
     """Cut the span out of its film. Raises RejectedError, also for a film that has changed."""
     with local_copy(span.path) as path:
         check_same(path, span)

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from curation.places import Place
 from jobs.config import Recipe, RecipeError, code_version
 from jobs.training.config import FREE, TrainConfig
 from jobs.training.run import Job
@@ -13,7 +14,7 @@ from model.config import ModelConfig, named_config
 from pipelines.contract import bucket_geometry, read_contract
 
 
-def make_job(recipe: Recipe, shards: Path) -> Job:
+def make_job(recipe: Recipe, shards: Place) -> Job:
     """What every worker gets, checked against the contract. Raises RecipeError naming the field."""
     config = recipe.train
     try:

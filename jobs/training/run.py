@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from curation.files import write_json
+from curation.places import place
 from jobs.training import checkpoint, ranks
 from jobs.training.config import TrainConfig
 from jobs.training.engine import Engine, prepare
@@ -83,7 +84,7 @@ def begin(job: Job) -> Run:
     model = MMDiT(job.model)
     shadow = MMDiT(job.model).requires_grad_(requires_grad=False)
     engine = Engine(model, config)
-    shards = Path(job.shards)
+    shards = place(job.shards)
     stream = Stream(
         shards,
         job.seed,

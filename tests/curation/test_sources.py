@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.records import RejectedError
-from curation.sources import find_sources, hash_source, local_copy
+from curation.sources import beside, find_sources, hash_source, local_copy
 
 
 @pytest.fixture
@@ -86,3 +86,12 @@ def test_hashing_refuses_what_is_no_file(folder):
     ):
         with pytest.raises(RejectedError, match=reason):
             hash_source(str(folder / name))
+
+
+def test_what_lies_beside_a_film():
+    """The sidecar of `a.b.mp4`, of a film whose folder has a dot, or of one under a URI."""
+    assert beside("/x.y/a.b.mp4", ".captions.json") == "/x.y/a.b.captions.json"
+    assert beside("film.mp4", ".captions.json") == "film.captions.json"
+    assert beside("s3://k/v/film.mp4", ".captions.json") == "s3://k/v/film.captions.json"
+    uri = "s3://k/v/f.mp4?endpoint_override=http://h:1"
+    assert beside(uri, ".json") == "s3://k/v/f.json?endpoint_override=http://h:1"

@@ -2,7 +2,10 @@
 
 import socket
 
+from curation import stores
+from curation.places import place, remote
 from jobs import doctor
+from jobs.cli import FAILED, main
 
 
 def test_missing_package_fails_and_names_the_cure(monkeypatch, capsys):
@@ -50,3 +53,28 @@ def test_models_that_are_not_here_are_named_and_do_not_fail(monkeypatch, tmp_pat
     findings = doctor.judges()
     assert {"centerface.onnx", "yamnet.onnx"} <= {finding.what for finding in findings}
     assert all("reelmill judge" in finding.cure and not finding.needed for finding in findings)
+
+
+def test_a_store_is_tried_and_its_fault_has_a_cure(store, tmp_path, monkeypatch):
+    """A wrong address, key or bucket that is found out by a pass, hours later."""
+    good = doctor.storage(remote(store.uri("films/some")), ours=True)
+    assert good.fine
+    assert list(place(store.uri("films/some")).iterdir()) == []
+    monkeypatch.setattr(stores, "TRIES", 1)
+    for uri, cure in ((store.uri("none/x"), "create the bucket"), (store.uri("films", 1), "http")):
+        finding = doctor.storage(remote(uri), ours=True)
+        assert cure in finding.cure
+        assert finding.needed
+        assert not finding.fine
+    recipe = tmp_path / "r.yaml"
+    films = store.uri("films/in")
+    recipe.write_text(f"name: r\nout: {tmp_path}\nstorage: {films}\nscan: {{sources: ['{films}']}}")
+    assert [ours for _, ours in doctor.stores_of(str(recipe), {})] == [True, False]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    stores.filesystem.cache_clear()
+    try:
+        for ours in (True, False):
+            assert "AWS_SECRET_ACCESS_KEY" in doctor.storage(remote(films), ours).cure
+        assert main(["decide", str(recipe)]) == FAILED
+    finally:
+        stores.filesystem.cache_clear()

@@ -2,7 +2,7 @@
 
 import json
 
-from pipelines.caption import CaptionConfig, caption, sidecar_path
+from pipelines.caption import CaptionConfig, caption
 from pipelines.ledger import Ledger
 
 FP = "f" * 12
@@ -93,10 +93,3 @@ def test_only_kept_clips_are_captioned_and_all_are_counted(tmp_path):
     ledger.append("verdicts/other", [{"clip_id": "c.mp4-0", **ok}])
     caption(config, ledger, FP, verdicts=("verdicts/other",))
     assert len(ledger.rows(table)) == 3, "the first policy's set lost its words"
-
-
-def test_sidecar_names():
-    """The sidecar of `a.b.mp4`, and of a film whose folder has a dot."""
-    assert sidecar_path("/x.y/a.b.mp4") == "/x.y/a.b.captions.json"
-    assert sidecar_path("s3://k/v/film.mp4") == "s3://k/v/film.captions.json"
-    assert sidecar_path("film.mp4") == "film.captions.json"
