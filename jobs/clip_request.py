@@ -1,32 +1,31 @@
 """One clip to make, as plain values: what stands in `clip.json` and makes the same bytes again."""
 
 import json
-import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from curation.files import fingerprint, sha256_file
-from curation.media import MediaReader
-from curation.records import RejectedError
 from curation.settings import Settings
 from jobs.config import RecipeError
-from jobs.generate_config import GenerateConfig
+from jobs.generate_config import Box, GenerateConfig
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
 
 MAX_JSON_BYTES = 1 << 20
-MAX_IMAGE_BYTES = 64 << 20
-IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # PNG and JPEG
 
 
 class Given(Settings):
-    """A file that the clip begins with, held to its content."""
+    """A file that the clip is made from, held to its content."""
 
+    role: Literal["frame", "clip", "source", "mask", "sound"]
     path: Path
     sha256: str
+    field: str = Field(description="recipe field that named it")
+    at: int = Field(0, description="first frame of the clip that it gives")
+    frames: int = Field(1, description="frames that it gives")
+    start: float | None = Field(0.0, description="seconds into the file; none counts from its end")
 
 
 class ClipRequest(Settings):
@@ -40,14 +39,22 @@ class ClipRequest(Settings):
     width: int
     fps: float
     steps: int
+    sampler: Literal["euler", "heun", "dpmpp"] = "euler"
     guidance_video: float
     guidance_audio: float
+    cross_video: float = 1.0
+    cross_audio: float = 1.0
+    rescale: float = 0.0
+    interval: tuple[float, float] = (0.0, 1.0)
     shift: float
     device: str
     threads: int
-    image: Given | None = None
-    clip: Given | None = None
-    keep: int = Field(0, description="frames that are given")
+    given: tuple[Given, ...] = ()
+    keep: int = Field(0, description="frames that an image or a clip gives")
+    box: Box | None = None
+    span: tuple[float, float] | None = None
+    inside: Box | None = None
+    make: Literal["both", "sound", "picture"] = "both"
 
     @property
     def name(self) -> str:
@@ -66,27 +73,59 @@ def requests(
 ) -> list[ClipRequest]:
     """The clips that the recipe asks for. Raises RecipeError naming the field and the fix."""
     size = sizes(config, card)
-    given = {
-        "image": hold(config.image, "image"),
-        "clip": hold(config.clip, "clip"),
-        "keep": kept_frames(config, size["frames"], card),
+    time = VideoSpec(**card["video_vae"]["spec"]).time
+    keep = kept_frames(config, size["frames"], time)
+    shared = {
+        name: getattr(config, name)
+        for name in (
+            *("steps", "sampler", "guidance_video", "guidance_audio", "cross_video"),
+            *("cross_audio", "rescale", "interval", "shift", "device", "box", "span"),
+            *("inside", "make"),
+        )
     }
+    given = tuple(files(config, size["frames"], size["fps"], keep))
     return [
         ClipRequest(
             prompt=prompts[number % len(prompts)],
             seed=config.seed + number,
             weights=weights,
-            steps=config.steps,
-            guidance_video=config.guidance_video,
-            guidance_audio=config.guidance_audio,
-            shift=config.shift,
-            device=config.device,
             threads=threads,
+            keep=keep,
+            given=given,
             **size,
-            **given,
+            **shared,
         )
         for number in range(config.count)
     ]
+
+
+def files(config: GenerateConfig, frames: int, fps: float, keep: int) -> Iterator[Given]:
+    """The files of a recipe and what each gives. Raises RecipeError."""
+    if config.image:
+        yield hold(config.image, "image", role="frame")
+    if config.last_image:
+        yield hold(config.last_image, "last_image", role="frame", at=frames - 1)
+    for number, key in enumerate(config.keyframes):
+        field, at = f"keyframes.{number}", round(key.at * fps)
+        if at >= frames:
+            raise RecipeError(
+                f"generate.{field}.at is {key.at:g} s, the clip ends at {frames / fps:g} s"
+            )
+        yield hold(key.image, field, role="frame", at=at)
+    if config.clip:
+        back = config.extend == "backward"
+        where = {"at": frames - keep, "start": 0.0} if back else {"at": 0, "start": None}
+        yield hold(config.clip, "clip", role="clip", frames=keep, **where)
+    if config.source:
+        start = config.source_start
+        yield hold(config.source, "source", role="source", frames=frames, start=start)
+    if config.mask:
+        yield hold(config.mask, "mask", role="mask", frames=frames, start=config.source_start)
+    if config.sound:
+        yield hold(config.sound, "sound", role="sound", frames=frames)
+    elif config.make == "picture" and config.source:
+        start = config.source_start
+        yield hold(config.source, "source", role="sound", frames=frames, start=start)
 
 
 def sizes(config: GenerateConfig, card: dict[str, Any]) -> dict[str, Any]:
@@ -120,86 +159,28 @@ def sizes(config: GenerateConfig, card: dict[str, Any]) -> dict[str, Any]:
     return size
 
 
-def kept_frames(config: GenerateConfig, frames: int, card: dict[str, Any]) -> int:
-    """How many frames are given: none, an image's one, or the end of a clip."""
-    if config.image:
-        return 1
+def kept_frames(config: GenerateConfig, frames: int, time: int) -> int:
+    """How many frames are given: an image's one, or whole latents of a clip's end or beginning."""
     if not config.clip:
-        return 0
-    time = VideoSpec(**card["video_vae"]["spec"]).time
-    keep = config.keep or whole_frames(max(1, frames // 2), time)
-    if (keep - 1) % time or keep >= frames:
+        return int(config.image is not None)
+    first = config.extend == "forward"  # the first latent of a clip is one frame
+    default = whole_frames(max(1, frames // 2), time) - (not first)
+    default = max(default, 1 if first else time)
+    keep = config.keep or default
+    if (keep - first) % time or keep >= frames:
+        form = f"1 + {time}k" if first else f"{time}k"
         raise RecipeError(
-            f"generate.keep is {keep}; it must be 1 + {time}k and less than the clip's {frames} "
-            f"frames, e.g. {whole_frames(max(1, frames // 2), time)}"
+            f"generate.keep is {keep}; it must be {form} and less than the clip's {frames} "
+            f"frames, e.g. {default}"
         )
     return keep
 
 
-def hold(path: Path | None, field: str) -> Given | None:
+def hold(path: Path, field: str, **facts: Any) -> Given:  # noqa: ANN401 - fields of Given
     """A given file with its hash. Raises RecipeError when it is not there."""
-    if path is None:
-        return None
     if not path.is_file():
         raise RecipeError(f"generate.{field}: there is no file {path}")
-    return Given(path=path.resolve(), sha256=sha256_file(path))
-
-
-def first_frames(request: ClipRequest) -> NDArray[np.uint8] | None:
-    """Given pixels [keep,H,W,3]; None without any. Raises RecipeError for another or bad file."""
-    for field, given in (("image", request.image), ("clip", request.clip)):
-        if given is None:
-            continue
-        if not given.path.is_file() or sha256_file(given.path) != given.sha256:
-            raise RecipeError(f"{field}: {given.path} is gone or is not the file it was")
-        if field == "image":
-            return read_image(given.path, request.height, request.width)[None]
-        return read_end(given.path, request)
-    return None
-
-
-def read_end(path: Path, request: ClipRequest) -> NDArray[np.uint8]:
-    """The last `keep` frames of a film at the request's size and rate."""
-    try:
-        with MediaReader() as reader:
-            video = reader.probe(path).video
-            length = reader.probe(path).seconds
-            span = request.keep / request.fps
-            if video is None or length < span:
-                raise RecipeError(
-                    f"generate.clip: {path} has {length:.2f} s of picture, "
-                    f"keep={request.keep} needs {span:.2f} s; lower generate.keep"
-                )
-            times = length - span + np.arange(request.keep) / request.fps
-            size = (request.height, request.width)
-            return reader.frames(path, size=size, times=times).pixels
-    except RejectedError as error:
-        raise RecipeError(f"generate.clip: {path}: {error}") from error
-
-
-def read_image(path: Path, height: int, width: int) -> NDArray[np.uint8]:
-    """A PNG or JPEG [H,W,3], scaled to cover and cut at the centre. Raises RecipeError."""
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # a small file can be huge
-    import cv2  # noqa: PLC0415 - 1 s, and most clips have no image
-
-    with path.open("rb") as handle:
-        data = handle.read(MAX_IMAGE_BYTES + 1)
-    if len(data) > MAX_IMAGE_BYTES or not data.startswith(IMAGES):
-        raise RecipeError(f"generate.image: {path} is not a PNG or JPEG of at most 64 MiB")
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise RecipeError(f"generate.image: {path} cannot be decoded: {error.err}") from error
-    if pixels is None:
-        raise RecipeError(f"generate.image: {path} cannot be decoded")
-    scale = max(height / pixels.shape[0], width / pixels.shape[1])
-    rows, columns = (
-        max(n, round(s * scale)) for n, s in zip((height, width), pixels.shape, strict=False)
-    )
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(pixels, (columns, rows), interpolation=how)
-    top, left = (rows - height) // 2, (columns - width) // 2
-    return np.asarray(scaled[top : top + height, left : left + width], dtype=np.uint8)
+    return Given(path=path.resolve(), sha256=sha256_file(path), field=field, **facts)
 
 
 def read_request(path: Path) -> tuple[ClipRequest, str]:

@@ -22,19 +22,27 @@ from model.geometry import Geometry
 from model.guidance import Guidance, Velocity, guide
 from model.mmdit import Media
 from model.noise import Draw
-from model.regions import keep_mask
-from model.sample import grid, integrate
+from model.sample import Method, grid, integrate
 from model.vae import AudioCodec, VideoCodec
 
 
 @dataclass(frozen=True)
+class Given:
+    """A latent [C,T,h,w] or [C,L] and the mask [1,T,h,w] or [1,L] of what is kept of it."""
+
+    latent: Tensor
+    keep: Tensor
+
+
+@dataclass(frozen=True)
 class Scene:
-    """One clip to make. `known` is the clean latent of its beginning, None without one."""
+    """One clip to make, and the clean latents of what is known of it."""
 
     geometry: Geometry
     text: Tensor  # [N,D]; [0,D] is no text
     draw: Draw
-    known: Tensor | None = None  # [C,k,h,w]
+    video: Given | None = None
+    audio: Given | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Sampling:
     steps: int
     guidance: Guidance
     shift: float = 1.0
+    method: Method = "euler"
 
 
 @dataclass(frozen=True)
@@ -85,11 +94,9 @@ def sample(
     g = scene.geometry
     C, T, h, w = g.video_shape
     device = black.device
-    kept = 0 if scene.known is None else scene.known.shape[1]
-    clean = black.float().clone()
-    if scene.known is not None:
-        clean[:, :kept] = scene.known.to(clean)
-    mask = keep_mask(kept, (T, h, w)).to(device)
+    clean, mask = black.float(), torch.zeros(1, T, h, w, device=device)
+    if scene.video is not None:
+        clean, mask = scene.video.latent.to(clean), scene.video.keep.to(clean)
     known = condition(clean[None], mask[None], black)
     text = scene.text.float()[None].to(device)
     if not text.shape[1]:
@@ -109,12 +116,13 @@ def sample(
     audio = Media(
         latent=scene.draw.normal("audio", g.audio_shape)[None].to(device),
         times=g.audio_times().to(device),
+        condition=None if scene.audio is None else scene.audio.latent[None].to(black.float()),
+        mask=None if scene.audio is None else scene.audio.keep[None].to(black.float()),
         **common,
     )
     times = grid(sampling.steps, sampling.shift)
-    picture, sound = integrate(
-        guide(model, sampling.guidance), video, audio, times, on_step=on_step
-    )
+    velocity = guide(model, sampling.guidance)
+    picture, sound = integrate(velocity, video, audio, times, sampling.method, on_step)
     assert picture is not None
     assert sound is not None
     return picture[0], sound[0]

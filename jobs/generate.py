@@ -2,7 +2,13 @@
 
 `reelmill generate recipe.yaml` makes `generate.count` clips; those that are there already stay.
 `reelmill generate recipe.yaml clip.json` makes that clip again and says whether the bytes are the
-same. `--generate.image` starts from a picture, `--generate.clip` goes on where a film ends.
+same.
+
+From text alone, or with: `image`, `last_image`, `keyframes` (pictures at times); `clip` (goes on
+where a film ends, or with `extend: backward` makes what came before); `source` with `mask`, `box`
+or `span` (makes these parts of a film anew) or with `inside` (paints around it); `source` with
+`make: sound` (sound for a film); `sound` with `make: picture` (picture for a sound).
+docs/generate.md shows each. What is kept comes back unchanged, before the mp4's own coding.
 """
 
 import os
@@ -14,9 +20,11 @@ import torch
 from curation.files import sha256_file, write_json
 from curation.progress import progress, say
 from jobs.cli import DONE, FAILED, main_verb
-from jobs.clip_request import ClipRequest, first_frames, read_request, requests
-from jobs.clips import Decoders, Sampling, Scene, decode, encode_frames, sample
+from jobs.clip_request import ClipRequest, read_request, requests
+from jobs.clips import Decoders, Sampling, Scene, decode, sample
 from jobs.config import Recipe, RecipeError, code_version
+from jobs.given import known
+from jobs.paste import encode_known, pasted
 from jobs.training import checkpoint
 from jobs.training.samples import load_decoders
 from model.config import ModelConfig
@@ -54,16 +62,26 @@ class Maker:
         """Write the film of `request`. A pure function of it, the weights and the code."""
         torch.set_num_threads(request.threads)  # how sums are split decides their last bits
         geometry = request.geometry(self.card)
-        frames = first_frames(request)
-        known = None if frames is None else encode_frames(self.decoders.video, frames)
+        given = known(request, geometry, self.decoders.audio.sounds)
         scene = Scene(
-            geometry, self.text.encode([request.prompt])[0], Draw(request.seed, "clip", 0), known
+            geometry,
+            self.text.encode([request.prompt])[0],
+            Draw(request.seed, "clip", 0),
+            *(encode_known(self.decoders, given, geometry) if given else ()),
         )
-        guidance = Guidance(request.guidance_video, request.guidance_audio)
-        sampling = Sampling(request.steps, guidance, request.shift)
+        guidance = Guidance(
+            request.guidance_video,
+            request.guidance_audio,
+            request.cross_video,
+            request.cross_audio,
+            request.rescale,
+            request.interval,
+        )
+        sampling = Sampling(request.steps, guidance, request.shift, request.sampler)
         black = self.decoders.black(geometry).to(self.device)
         picture, sound = sample(self.model, scene, black, sampling)
-        decode(self.decoders, picture.cpu(), sound.cpu(), geometry).write(path)
+        film = decode(self.decoders, picture.cpu(), sound.cpu(), geometry)
+        (pasted(film, given) if given else film).write(path)
 
 
 def run(recipe: Recipe, words: list[str]) -> int:

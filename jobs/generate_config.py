@@ -1,11 +1,21 @@
 """What `reelmill generate` is asked for. Apart from the code: reading a recipe stays quick."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from curation.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Box = tuple[Share, Share, Share, Share]  # left, top, right, bottom of the picture
+
+
+class Keyframe(Settings):
+    """A picture at a time of the clip."""
+
+    image: Path = Field(description="PNG or JPEG")
+    at: float = Field(ge=0, description="seconds")
 
 
 class GenerateConfig(Settings):
@@ -20,9 +30,34 @@ class GenerateConfig(Settings):
         None, description="step folder, or folder of them; default the newest of <out>/checkpoints"
     )
     image: Path | None = Field(None, description="PNG or JPEG that becomes the first frame")
+    last_image: Path | None = Field(None, description="PNG or JPEG that becomes the last frame")
+    keyframes: tuple[Keyframe, ...] = Field((), description="pictures at times, {image, at}")
     clip: Path | None = Field(None, description="film whose end is continued")
+    extend: Literal["forward", "backward"] = Field(
+        "forward", description="backward makes what comes before the beginning of `clip`"
+    )
     keep: int | None = Field(
-        None, ge=1, description="frames of `clip` to continue from, 1 + 4k; default about half"
+        None,
+        ge=1,
+        description="frames of `clip` to continue from, 1 + 4k (backward 4k); default about half",
+    )
+    source: Path | None = Field(None, description="film that is edited, as long as the clip")
+    source_start: float = Field(0.0, ge=0, description="seconds into `source`")
+    mask: Path | None = Field(
+        None, description="PNG, JPEG or film of the size of `source`: what is white is made anew"
+    )
+    box: Box | None = Field(
+        None, description="left, top, right, bottom of what is made anew, shares of the picture"
+    )
+    span: tuple[float, float] | None = Field(
+        None, description="seconds from, to of the clip in which mask or box count; default all"
+    )
+    inside: Box | None = Field(
+        None, description="outpainting: where `source` stands in the picture, in shares"
+    )
+    sound: Path | None = Field(None, description="film or sound file whose sound is given")
+    make: Literal["both", "sound", "picture"] = Field(
+        "both", description="sound: for the picture of `source`; picture: keeps its sound"
     )
     frames: int | None = Field(None, ge=1, le=10_001, description="length in frames, 1 + 4k")
     seconds: float | None = Field(None, gt=0, le=600, description="length, instead of frames")
@@ -34,6 +69,21 @@ class GenerateConfig(Settings):
         3.0, ge=0, le=50, description="how strongly text pulls the picture"
     )
     guidance_audio: float = Field(3.0, ge=0, le=50, description="how strongly text pulls the sound")
+    sampler: Literal["euler", "heun", "dpmpp"] = Field(
+        "euler", description="heun takes two passes a step, dpmpp is of second order at one"
+    )
+    cross_video: float = Field(
+        1.0, ge=0, le=50, description="how strongly the sound pulls the picture; 1 is off"
+    )
+    cross_audio: float = Field(
+        1.0, ge=0, le=50, description="how strongly the picture pulls the sound; 1 is off"
+    )
+    rescale: float = Field(
+        0.0, ge=0, le=1, description="share by which guidance's larger spread is taken back"
+    )
+    interval: tuple[Share, Share] = Field(
+        (0.0, 1.0), description="of the way from noise to clip in which guidance works"
+    )
     shift: float = Field(1.0, gt=0, le=50, description="above 1 spends more steps on noise")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
     threads: int = Field(0, ge=0, le=256, description="CPU threads; 0 takes all cores")
@@ -45,10 +95,35 @@ class GenerateConfig(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.image and self.clip:
-            raise ValueError("give image or clip, not both")
+        frames = [
+            *(["image"] if self.image else []),
+            *(["last_image"] if self.last_image else []),
+            *(["keyframes"] if self.keyframes else []),
+        ]
+        if (frames and (self.clip or self.source)) or (self.clip and self.source):
+            names = [*frames, *(n for n in ("clip", "source") if getattr(self, n))]
+            raise ValueError(f"give {' or '.join(names)}, not both")
         if self.keep and not self.clip:
             raise ValueError("keep says how much of `clip` is kept; give clip too")
+        edits = [n for n in ("mask", "box", "span", "inside") if getattr(self, n) is not None]
+        if edits and not self.source:
+            raise ValueError(f"{edits[0]} says what of `source` is made anew; give source too")
+        if self.source and self.make != "sound" and not edits:
+            raise ValueError(
+                "source: say what is made anew: mask, box, span or inside, or make: sound"
+            )
+        if sum(n in edits for n in ("mask", "box", "inside")) > 1:
+            raise ValueError("give one of mask, box and inside")
+        if self.make == "sound" and (not self.source or edits or self.sound):
+            raise ValueError("make: sound takes the whole picture of `source` and nothing else")
+        if self.make == "picture" and not (self.source or self.sound):
+            raise ValueError("make: picture keeps the sound of `source` or `sound`; give one")
+        for name in ("box", "inside"):
+            where = getattr(self, name)
+            if where and not (where[0] < where[2] and where[1] < where[3]):
+                raise ValueError(f"{name}: left < right and top < bottom, got {where}")
+        if self.span and not self.span[0] < self.span[1]:
+            raise ValueError(f"span: from < to, got {self.span}")
         if self.frames and self.seconds:
             raise ValueError("give frames or seconds, not both")
         if any(not prompt.strip() for prompt in self.prompts):

@@ -58,7 +58,7 @@ def start(root, config):
     )
 
 
-def wait_for(root, pattern, count, process, limit_s=300):
+def wait_for(root, pattern, count, process, limit_s=600):
     """Until `count` files match in the set being made; False when the run ended before."""
     end = time.monotonic() + limit_s
     while process.poll() is None:

@@ -153,6 +153,62 @@ def test_given_picture_decides_the_film(trained, tmp_path, field):
     assert sha256_file(found[0]) != sha256_file(found[1])
 
 
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A film with sound, long enough for any request, two pictures and a mask."""
+    folder = tmp_path_factory.mktemp("material")
+    ramp = np.linspace(0, 255, 48).astype(np.uint8)
+    pixels = np.stack([np.roll(np.tile(ramp, (48, 1)), 3 * i, axis=1) for i in range(24)])
+    samples = np.sin(2 * np.pi * 440 * np.arange(48_000) / 16_000).astype(np.float32)[None]
+    write_clip(folder / "film.mp4", np.repeat(pixels[..., None], 3, axis=3), FPS, samples, 16_000)
+    for name, value in (("dark", 30), ("light", 220)):
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((40, 40, 3), value, np.uint8))
+    mask = np.zeros((32, 32, 3), np.uint8)
+    mask[8:24, 8:24] = 255
+    cv2.imwrite(str(folder / "mask.png"), mask)
+    return folder
+
+
+REQUESTS = {
+    "first and last": {"image": "dark.png", "last_image": "light.png"},
+    "keyframes": {"keyframes": [{"image": "dark.png", "at": 0.5}]},
+    "before": {"clip": "film.mp4", "extend": "backward"},
+    "edit": {"source": "film.mp4", "mask": "mask.png"},
+    "edit for a time": {"source": "film.mp4", "box": (0.25, 0.25, 0.75, 0.75), "span": (0.5, 1)},
+    "outpaint": {"source": "film.mp4", "inside": (0.25, 0.25, 0.75, 0.75)},
+    "sound for a film": {"source": "film.mp4", "source_start": 1.0, "make": "sound"},
+    "picture for a sound": {"sound": "film.mp4", "make": "picture"},
+    "edit that keeps the sound": {"source": "film.mp4", "box": (0, 0, 1, 0.5), "make": "picture"},
+}
+
+
+def with_files(folder, fields):
+    """A request's fields with the paths of its files."""
+    put = {k: folder / v for k, v in fields.items() if isinstance(v, str) and "." in v}
+    if "keyframes" in fields:
+        put["keyframes"] = [k | {"image": folder / k["image"]} for k in fields["keyframes"]]
+    return fields | put
+
+
+@pytest.fixture(scope="module")
+def from_text(trained):
+    """The same clip from text alone."""
+    assert ask(trained, seed=51, sampler="dpmpp") == 0
+    return sha256_file(newest_clip(trained))
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_each_kind_of_request_is_made_and_made_again(trained, material, from_text, name):
+    """Catches a task that works in training alone, or whose clip.json forgets a file."""
+    assert ask(trained, **with_files(material, REQUESTS[name]), seed=51, sampler="dpmpp") == 0
+    film = newest_clip(trained)
+    assert streams(film) == ({"video": "h264", "audio": "aac"}, FRAMES)
+    before = sha256_file(film)
+    assert run(Recipe(name="tiny", out=trained), [str(film.with_suffix(".json"))]) == 0
+    assert sha256_file(film) == before
+    assert before != from_text, "the files changed nothing"
+
+
 def test_impossible_requests_name_field_and_fix(trained, tmp_path):
     """Catches a request that fails deep in a tensor operation instead of at the border."""
     (tmp_path / "text.png").write_text("not a picture")
@@ -170,6 +226,18 @@ def test_impossible_requests_name_field_and_fix(trained, tmp_path):
             ask(trained, **fields)
     with pytest.raises(ValueError, match="image or clip"):
         GenerateConfig(image=tmp_path / "a", clip=tmp_path / "b")
+    source = {"source": tmp_path / "a"}
+    for wrong, message in (
+        (source, "say what is made anew"),
+        ({"box": (0, 0, 1, 1)}, "box says what of `source`"),
+        (source | {"box": (0.5, 0, 0.5, 1)}, "left < right"),
+        (source | {"box": (0, 0, 1, 1), "inside": (0, 0, 1, 1)}, "one of mask, box and inside"),
+        (source | {"span": (2, 1)}, "from < to"),
+        (source | {"make": "sound", "span": (0, 1)}, "whole picture of `source`"),
+        ({"make": "picture"}, "keeps the sound of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            GenerateConfig(**wrong)
 
 
 def test_damaged_checkpoint_is_refused(trained, tmp_path):
