@@ -23,6 +23,7 @@ from model.guidance import Guidance, Velocity, guide
 from model.mmdit import Media
 from model.noise import Draw
 from model.sample import Method, grid, integrate
+from model.tiles import decode_whole_or_tiled, encode_whole_or_tiled
 from model.vae import AudioCodec, VideoCodec
 
 
@@ -133,7 +134,7 @@ def decode(decoders: Decoders, picture: Tensor, sound: Tensor, geometry: Geometr
     """Latents as pixels and samples. Raises ValueError when a value is not finite."""
     if not (torch.isfinite(picture).all() and torch.isfinite(sound).all()):
         raise ValueError("the sampler gave NaN or Inf: the checkpoint is not usable")
-    pixels = decoders.video.decode(picture[None].float())[0]  # [3,F,H,W]
+    pixels = decode_whole_or_tiled(decoders.video, picture[None].float())[0]  # [3,F,H,W]
     samples = decoders.audio.decode(sound[None].float(), samples=geometry.samples)[0]
     frames = ((pixels.permute(1, 2, 3, 0) + 1) * 127.5).round().clamp(0, 255)
     return Film(
@@ -153,4 +154,4 @@ def encode_frames(vae: VideoCodec, frames: NDArray[np.uint8]) -> Tensor:
 @torch.no_grad()
 def encode_video(vae: VideoCodec, pixels: Tensor) -> Tensor:
     """Latent [B,C,T,h,w] of pixels [B,3,F,H,W] in −1…1."""
-    return vae.encode(pixels)
+    return encode_whole_or_tiled(vae, pixels)

@@ -6,7 +6,7 @@ which it is.
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,14 @@ class VideoCodec(Protocol):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Latents to pixels."""
+
+
+@runtime_checkable
+class Spread(Protocol):
+    """A video autoencoder whose latents are distributions."""
+
+    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [B,C,T,h,w], both in standardised units."""
 
 
 class AudioCodec(Protocol):

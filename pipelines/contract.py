@@ -178,6 +178,8 @@ def sample_shapes(contract: dict[str, Any], bucket: str) -> dict[str, tuple[int 
     shapes: dict[str, tuple[int | None, ...]] = {}
     for name, geometry in bucket_geometry(contract, bucket).items():
         shapes[f"{name}.video"] = geometry.video_shape
+        if contract["video_vae"].get("std"):
+            shapes[f"{name}.video_std"] = geometry.video_shape
         shapes.setdefault("audio", geometry.audio_shape)
     for variant in contract["text"]["variants"]:
         shapes[f"text.{variant}"] = (None, contract["text"]["dim"])

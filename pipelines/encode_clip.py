@@ -15,7 +15,8 @@ from curation.rendition import picture, sound
 from curation.sources import hash_source, local_copy
 from model.geometry import Geometry
 from model.text import load_text_encoder
-from model.vae import load_audio_vae, load_video_vae
+from model.tiles import encode_whole_or_tiled
+from model.vae import Spread, load_audio_vae, load_video_vae
 from pipelines.attempts import Attempts, Watch, begun
 from pipelines.encode_config import EncodeConfig
 from pipelines.encode_plan import Makers, Task, geometry
@@ -41,6 +42,11 @@ class ClipEncoder:
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         self.video = load_video_vae(config.video_vae, self.device)
         self.audio = load_audio_vae(config.audio_vae, self.device)
+        if config.store_std and not isinstance(self.video, Spread):
+            raise ValueError(
+                f"encode.store_std: the video autoencoder {config.video_vae!r} gives no standard "
+                "deviation; take one of diffusers, or leave it out"
+            )
         self.text = load_text_encoder(config.text_encoder)
         self.reader = MediaReader(limits)
         self.watch: Watch = watch or Attempts()
@@ -93,7 +99,9 @@ class ClipEncoder:
         path = self._local(row)
         shapes = self._shapes(row)
         base = next(iter(shapes.values()))
-        tensors = {f"{name}.video": self._video(path, row, shape) for name, shape in shapes.items()}
+        tensors: dict[str, Tensor] = {}
+        for name, shape in shapes.items():
+            tensors |= self._video(path, row, name, shape)
         if row["has_audio"]:
             tensors["audio"] = self._audio(path, row, base)
         texts = self._texts(row)
@@ -123,7 +131,8 @@ class ClipEncoder:
         for bucket, shapes in sorted(buckets.items()):
             for name, shape in shapes.items():
                 size = (1, 3, shape.frames, shape.height, shape.width)
-                black = self.video.encode(-torch.ones(size, device=self.device))[0]
+                black = self._latent(-torch.ones(size, device=self.device))[0]
+                black = black[: shape.video.channels]
                 found[f"black.{name}.{bucket}"] = half(black, "black", shape.video_shape)
             base = next(iter(shapes.values()))
             quiet = torch.zeros(1, self.audio.sounds, base.samples, device=self.device)
@@ -171,12 +180,24 @@ class ClipEncoder:
         return earlier.take(info, task.bucket)
 
     @torch.inference_mode()
-    def _video(self, path: str, row: Row, shape: Geometry) -> Tensor:
+    def _video(self, path: str, row: Row, name: str, shape: Geometry) -> dict[str, Tensor]:
+        """The latent of a rendition, and its standard deviation if that is asked for."""
         size = (shape.frames, shape.height, shape.width)
         crop = row.get("crop")
         shown = picture(self.reader, path, row["start_s"], size, shape.fps, crop)
         pixels = torch.from_numpy(shown).to(self.device).movedim(-1, 0)[None] / 127.5 - 1
-        return half(self.video.encode(pixels)[0], "video", shape.video_shape)
+        made = self._latent(pixels)[0].split(shape.video.channels)
+        kinds = ("video", "video_std")
+        return {
+            f"{name}.{kind}": half(latent, kind, shape.video_shape)
+            for kind, latent in zip(kinds, made, strict=False)
+        }
+
+    def _latent(self, pixels: Tensor) -> Tensor:
+        """[B,C,T,h,w] of pixels, or [B,2C,T,h,w] with the standard deviation."""
+        spread = self.video if self.config.store_std and isinstance(self.video, Spread) else None
+        run = None if spread is None else (lambda tile: torch.cat(spread.posterior(tile), dim=1))
+        return encode_whole_or_tiled(self.video, pixels, self.config.tile_above, run)
 
     @torch.inference_mode()
     def _audio(self, path: str, row: Row, shape: Geometry) -> Tensor:

@@ -44,6 +44,14 @@ class EncodeConfig(Settings):
     audio_vae: str = Field(
         "embedded", description="the same; of diffusers, LTX-2's with its vocoder beside it"
     )
+    tile_above: int = Field(
+        921_600,  # 1280 x 720
+        ge=262_144,  # a tile
+        description="frames with more pixels are encoded in overlapping tiles of 512 x 512",
+    )
+    store_std: bool = Field(
+        False, description="also store the standard deviation of video latents, of diffusers' VAEs"
+    )
     text_encoder: str = Field("minilm", description="name of the text encoder")
     shard_clips: int = Field(256, ge=1, le=100_000, description="most clips in a shard")
     shard_mib: float = Field(256.0, gt=0, description="about the most MiB in a shard")

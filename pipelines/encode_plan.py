@@ -6,6 +6,7 @@ parallelism nor kills can change what is in them.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from curation.files import fingerprint
 from curation.records import Reason, Status
 from curation.scores import CROP, crop_of
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
+from model.tiles import OVERLAP, SIDE
 from pipelines.contract import SCHEMA_VERSION
 from pipelines.encode_config import EncodeConfig, Rendition
 from pipelines.ledger import Ledger, Row
@@ -159,6 +161,10 @@ def geometry(rendition: Rendition, span_s: float, makers: Makers) -> Geometry:
 def encode_fingerprint(config: EncodeConfig, makers: Makers, inputs: Inputs) -> str:
     """Names everything that a sample's bytes depend on besides its clip."""
     settings = config.model_dump(mode="json", include={"renditions", "text"})
+    # Named where they change a byte: other sets keep the name they had before.
+    tiled = [r.name for r in config.renditions if r.height * r.width > config.tile_above]
+    settings |= {"tiled": [tiled, SIDE, OVERLAP]} if tiled else {}
+    settings |= {"std": True} if config.store_std else {}
     made_by = [makers.video_fingerprint, makers.audio_fingerprint, makers.text_fingerprint]
     return fingerprint([SCHEMA_VERSION, settings, made_by, inputs.scan, inputs.caption])
 
@@ -167,8 +173,7 @@ def chunk(config: EncodeConfig, shapes: dict[str, Geometry], makers: Makers) -> 
     """Clips a shard of this bucket."""
     values = len(config.text) * TEXT_TOKENS * makers.text_dim
     for shape in shapes.values():
-        channels, t, h, w = shape.video_shape
-        values += channels * t * h * w
+        values += math.prod(shape.video_shape) * (2 if config.store_std else 1)
     audio = next(iter(shapes.values())).audio_shape
     sample = 2 * (values + audio[0] * audio[1]) + 2048
     return max(1, min(config.shard_clips, int(config.shard_mib * 2**20 / sample)))
@@ -206,6 +211,7 @@ def origin(config: EncodeConfig, makers: Makers, inputs: Inputs, plan: Plan) -> 
             "name": config.video_vae,
             "fingerprint": makers.video_fingerprint,
             "spec": vars(makers.video),
+            **({"std": True} if config.store_std else {}),
         },
         "audio_vae": {
             "name": config.audio_vae,

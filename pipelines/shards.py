@@ -33,7 +33,7 @@ MAX_TENSORS = 64
 KEY = re.compile(r"[A-Za-z0-9_-]{1,90}")  # no dots: webdataset cuts a name at its first dot
 SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_@.+-]{0,190}")
 TENSOR_NAME = re.compile(
-    r"audio|[a-z][a-z0-9_]{0,31}\.video|text\.[a-z][a-z0-9_]{0,31}|reference\.\d{1,2}\.(video|audio)"
+    r"audio|[a-z][a-z0-9_]{0,31}\.video(_std)?|text\.[a-z][a-z0-9_]{0,31}|reference\.\d{1,2}\.(video|audio)"
 )
 ENDINGS = ("json", "safetensors")  # the order of a sample's members
 
@@ -199,7 +199,13 @@ def unpack(data: bytes, shapes: dict[str, tuple[int | None, ...]]) -> dict[str, 
 
 
 def check_tensors(tensors: dict[str, Tensor], shapes: dict[str, tuple[int | None, ...]]) -> None:
-    """Raise ValueError unless all tensors are float16, with allowed names and shapes."""
+    """Raise ValueError unless all tensors are float16, with allowed names and shapes.
+
+    Latents of the picture that `shapes` names must be there; sound and a caption may be missing.
+    """
+    lost = [name for name in shapes if ".video" in name and name not in tensors]
+    if lost:
+        raise ValueError(f"{', '.join(lost)}: not there")
     if len(tensors) > MAX_TENSORS:
         raise ValueError(f"{len(tensors)} tensors; at most {MAX_TENSORS}")
     for name, tensor in tensors.items():

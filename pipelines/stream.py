@@ -58,6 +58,7 @@ class Sample:
     audio: Tensor | None  # [C,L]; None where the clip has no sound
     text: dict[str, Tensor]  # variant -> [N,D], real tokens only; variants the clip has
     info: dict[str, Any]  # the sample's json
+    stds: dict[str, Tensor] = field(default_factory=dict)  # as videos, where the set stores them
 
     @property
     def video(self) -> Tensor:
@@ -106,10 +107,8 @@ class Reader:
             info, tensors = read_sample(descriptor, entry, self.shapes[entry.bucket])
         self.step()
         renditions = self.geometry[entry.bucket]
-        try:
-            videos = {name: tensors[f"{name}.video"] for name in renditions}
-        except KeyError as error:
-            raise ShardError(entry.shard, "sample", f"{error} is missing", entry.key) from error
+        videos = {name: tensors[f"{name}.video"] for name in renditions}
+        stds = {n: tensors[key] for n in renditions if (key := f"{n}.video_std") in tensors}
         return Sample(
             clip_id=entry.key,
             visit=visit,
@@ -119,6 +118,7 @@ class Reader:
             audio=tensors.get("audio"),
             text={n.removeprefix("text."): t for n, t in tensors.items() if n.startswith("text.")},
             info=info,
+            stds=stds,
         )
 
     def step(self) -> None:

@@ -13,6 +13,7 @@ from pipelines.contract import bucket_geometry, find_set, read_constants, read_c
 from pipelines.encode import encode
 from pipelines.encode_clip import half
 from pipelines.encode_config import EncodeConfig, Rendition
+from pipelines.shards import check_tensors
 from pipelines.storage import DataRoot
 from pipelines.stream import Reader
 from pipelines.verify import verify
@@ -97,6 +98,7 @@ def test_latents_are_those_of_the_clips_picture_and_sound(encoded, films, vaes):
     with MediaReader() as media:
         for row in range(2):
             sample = reader.sample(row)
+            assert not sample.stds
             start = sample.info["start_s"]
             for kind, latent in sample.videos.items():
                 size = reader.geometry[sample.bucket][kind]
@@ -140,3 +142,57 @@ def test_a_latent_of_another_length_is_a_rejection():
     with pytest.raises(RejectedError, match="video latent") as caught:
         half(torch.full((1, 1, 1, 1), 1e6), "video", (1, 1, 1, 1))
     assert caught.value.reason == Reason.NOT_FINITE
+
+
+def test_spread_is_stored_where_asked(films, vaes, tmp_path):
+    """Catches a standard deviation that is not the network's, that the stream or verify cannot see,
+    or that changes the means beside it."""
+    root = DataRoot(tmp_path / "data")
+    fill_ledger(root, films, spans=SPANS)
+    encode(root, config(vaes, "wan", store_std=True), INPUTS)
+    assert verify(find_set(root)) == []
+    vae, film = load_video_vae(vaes / "wan"), str(films / "0.mp4")
+    reader = Reader(find_set(root))
+    with MediaReader() as media:
+        for row in range(2):
+            sample = reader.sample(row)
+            assert sample.stds.keys() == sample.videos.keys() == {"base", "large"}
+            for kind, std in sample.stds.items():
+                size = reader.geometry[sample.bucket][kind]
+                frames = (size.frames, size.height, size.width)
+                shown = picture(media, film, sample.info["start_s"], frames, size.fps)
+                pixels = torch.from_numpy(shown).movedim(-1, 0)[None] / 127.5 - 1
+                mean, spread = vae.posterior(pixels)
+                torch.testing.assert_close(sample.videos[kind], mean[0].half())
+                torch.testing.assert_close(std, spread[0].half())
+    with pytest.raises(ValueError, match=r"base\.video, base\.video_std.*not there"):
+        check_tensors({"audio": sample.audio}, reader.shapes[sample.bucket])
+    tensors = {f"{n}.video": t for n, t in sample.videos.items()}
+    with pytest.raises(ValueError, match=r"base\.video_std, large\.video_std: not there"):
+        check_tensors(tensors, reader.shapes[sample.bucket])
+
+
+def test_spread_of_the_embedded_autoencoder_is_refused(films, tmp_path):
+    """Catches zeros, or nothing, stored in the place of a spread that does not exist."""
+    root = DataRoot(tmp_path / "data")
+    fill_ledger(root, films, spans=SPANS)
+    with pytest.raises(ValueError, match="'embedded' gives no standard deviation"):
+        encode(root, EncodeConfig(renditions=(BASE,), text=("short",), store_std=True), INPUTS)
+
+
+def test_large_renditions_are_tiled(films, vaes, tmp_path):
+    """Catches a threshold that nothing heeds, and tiles that the set's name does not tell."""
+    made = {}
+    for above in (262_144, 921_600):
+        root = DataRoot(tmp_path / str(above))
+        fill_ledger(root, films, spans=SPANS[:1])
+        size = Rendition(height=512, width=640, fps=8, frames=1)
+        encode(root, config(vaes, "ltx2", renditions=(size,), tile_above=above), INPUTS)
+        assert verify(find_set(root)) == []
+        constants = read_constants(find_set(root), read_contract(find_set(root)))
+        made[find_set(root).name] = (Reader(find_set(root)).sample(0).video, constants)
+    (tiled, black), (whole, other) = made.values()
+    assert tiled.shape == whole.shape == (8, 1, 16, 20)
+    assert torch.equal(tiled[..., :4], whole[..., :4])
+    assert not torch.equal(tiled, whole)
+    assert black.keys() == other.keys()
