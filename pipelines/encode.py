@@ -32,6 +32,7 @@ from pipelines.encode_plan import Inputs, Plan, Task, kept_clips, make_plan, ori
 from pipelines.encode_reuse import earlier_sets
 from pipelines.ledger import Ledger, Row
 from pipelines.retry import again
+from pipelines.roundtrip import measure_round_trips, tell
 from pipelines.shards import ShardError, read_side
 from pipelines.storage import DataRoot
 from pipelines.tally import Tally
@@ -83,6 +84,7 @@ def encode(
         sides = [side for side in _sides(folder, plan) if side]
         assert len(sides) == len(plan.tasks), "a shard is missing that its worker reported as made"
         contract = _seal(folder, sides, config, encoder, inputs, plan)
+        trips = measure_round_trips(ledger, folder, clips, encoder)
     finally:
         encoder.close()
         torch.set_num_threads(threads)
@@ -99,7 +101,7 @@ def encode(
             row["status"], row["reason"], earlier=bool(row["shard"]) and row["shard"] not in made
         )
     tally.close(f"shards/{plan.name}")
-    _describe(contract)
+    _describe(contract, trips)
     return tally
 
 
@@ -192,7 +194,7 @@ def _seal(
     return write_set(folder, sides, made_by, plan.buckets, constants, len(plan.refused))
 
 
-def _describe(contract: dict[str, Any]) -> None:
+def _describe(contract: dict[str, Any], trips: list[Row]) -> None:
     size = sum(shard["bytes"] for shard in contract["shards"]) / 2**20
     counts, buckets = contract["counts"], contract["buckets"]
     say(
@@ -200,3 +202,4 @@ def _describe(contract: dict[str, Any]) -> None:
         f"{len(contract['shards'])} shards, {size:.1f} MiB, {len(buckets)} buckets: "
         + ", ".join(f"{name} ({facts['samples']})" for name, facts in buckets.items())
     )
+    tell(trips)

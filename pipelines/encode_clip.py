@@ -5,7 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from curation.media import Limits, MediaReader
@@ -96,14 +98,13 @@ class ClipEncoder:
 
     def clip(self, row: Row, bucket: str) -> Encoded:
         """A sample. Raises RejectedError."""
-        path = self._local(row)
         shapes = self._shapes(row)
         base = next(iter(shapes.values()))
         tensors: dict[str, Tensor] = {}
         for name, shape in shapes.items():
-            tensors |= self._video(path, row, name, shape)
+            tensors |= self._video(row, name, shape)
         if row["has_audio"]:
-            tensors["audio"] = self._audio(path, row, base)
+            tensors["audio"] = self._audio(row, base)
         texts = self._texts(row)
         if not texts:
             wanted = ", ".join(self.config.text)
@@ -139,6 +140,16 @@ class ClipEncoder:
             silence = self.audio.encode(quiet)[0]
             found[f"silence.{bucket}"] = half(silence, "silence", base.audio_shape)
         return found
+
+    def picture(self, row: Row, shape: Geometry) -> NDArray[np.uint8]:
+        """What a clip shows: uint8 [F,H,W,3]. Raises RejectedError."""
+        size, crop = (shape.frames, shape.height, shape.width), row.get("crop")
+        return picture(self.reader, self._local(row), row["start_s"], size, shape.fps, crop)
+
+    def sound(self, row: Row, shape: Geometry) -> NDArray[np.float32]:
+        """What is heard: float32 [sounds,S]. Raises RejectedError."""
+        path, rate = self._local(row), shape.audio.sample_rate
+        return sound(self.reader, path, row["start_s"], shape.samples, rate, self.audio.sounds)
 
     def _shapes(self, row: Row) -> dict[str, Geometry]:
         """The geometry of each rendition of a clip."""
@@ -180,12 +191,10 @@ class ClipEncoder:
         return earlier.take(info, task.bucket)
 
     @torch.inference_mode()
-    def _video(self, path: str, row: Row, name: str, shape: Geometry) -> dict[str, Tensor]:
+    def _video(self, row: Row, name: str, shape: Geometry) -> dict[str, Tensor]:
         """The latent of a rendition, and its standard deviation if that is asked for."""
-        size = (shape.frames, shape.height, shape.width)
-        crop = row.get("crop")
-        shown = picture(self.reader, path, row["start_s"], size, shape.fps, crop)
-        pixels = torch.from_numpy(shown).to(self.device).movedim(-1, 0)[None] / 127.5 - 1
+        shown = torch.from_numpy(self.picture(row, shape)).to(self.device)
+        pixels = shown.movedim(-1, 0)[None] / 127.5 - 1
         made = self._latent(pixels)[0].split(shape.video.channels)
         kinds = ("video", "video_std")
         return {
@@ -200,10 +209,8 @@ class ClipEncoder:
         return encode_whole_or_tiled(self.video, pixels, self.config.tile_above, run)
 
     @torch.inference_mode()
-    def _audio(self, path: str, row: Row, shape: Geometry) -> Tensor:
-        rate = shape.audio.sample_rate
-        heard = sound(self.reader, path, row["start_s"], shape.samples, rate, self.audio.sounds)
-        samples = torch.from_numpy(heard).to(self.device)[None]
+    def _audio(self, row: Row, shape: Geometry) -> Tensor:
+        samples = torch.from_numpy(self.sound(row, shape)).to(self.device)[None]
         return half(self.audio.encode(samples)[0], "audio", shape.audio_shape)
 
     def _local(self, row: Row) -> str:

@@ -52,6 +52,9 @@ class EncodeConfig(Settings):
     store_std: bool = Field(
         False, description="also store the standard deviation of video latents, of diffusers' VAEs"
     )
+    roundtrip_clips: int = Field(
+        4, ge=0, le=1_000, description="clips of a set that are decoded again and compared"
+    )
     text_encoder: str = Field("minilm", description="name of the text encoder")
     shard_clips: int = Field(256, ge=1, le=100_000, description="most clips in a shard")
     shard_mib: float = Field(256.0, gt=0, description="about the most MiB in a shard")

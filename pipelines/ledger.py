@@ -150,12 +150,23 @@ SCHEMAS = {
             ("shard", pa.string()),
         ]
     ),
+    "roundtrips": pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("rendition", pa.string()),
+            ("frames", pa.int32()),
+            ("psnr_db", pa.float64()),
+            ("sound_db", pa.float64()),
+            ("detail", pa.string()),
+        ]
+    ),
 }
 KEYS = {
     "sources": ["path", "fingerprint"],
     "clips": ["clip_id", "fingerprint"],
     "takedown": ["source_id"],
     "words": ["path"],
+    "roundtrips": ["clip_id", "rendition"],
 }
 
 
