@@ -1,7 +1,9 @@
 """One HTML page that shows the data, the training and the generated clips: `<out>/report.html`.
 
-Media are inside the page (data: URIs, 24 MB at the most); it loads nothing, runs no script, and
-can be sent to anybody. Parts that do not exist yet are left out, so it can be made at any time.
+Why each clip was kept or dropped and how near it was, what each rule costs in hours, how the scores
+lie, what the autoencoders keep. Media are inside the page (data: URIs, 32 MiB at the most, so that
+it stays below 40 MB); it loads nothing, runs no script, and can be sent to anybody. Parts that do
+not exist yet are left out, so it can be made at any time; a second report decodes nothing anew.
 """
 
 from curation.files import write_text

@@ -105,11 +105,12 @@ def environment() -> Environment:
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a template puts out
     """Text without characters that are not seen: zero bytes, escapes, what turns other text around.
 
-    Here, for all of the page, because one place that forgets it is enough.
+    Here, for all of the page, because one place that forgets it is enough. Markup is our own, and
+    what was put into it went through here.
     """
-    if not isinstance(value, str) or value.isprintable():
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
-    return type(value)("".join(c if c.isprintable() or c in "\n\t" else " " for c in value))
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in value)
 
 
 def hours(value: float) -> str:

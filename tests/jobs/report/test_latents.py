@@ -1,0 +1,75 @@
+"""Round trips: what the shards hold is decoded, and compared with the same seconds of the film."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from curation.media import MediaReader
+from jobs.config import make_recipe
+from jobs.report.facts import Facts
+from jobs.report.latents import CLIPS, mel_difference, psnr, round_trips
+from jobs.report.media import Budget
+from pipelines.contract import find_set, read_contract
+from pipelines.encode import encode
+from pipelines.ledger import Ledger
+from tests.encode_films import INPUTS, fill_ledger, write_films
+
+SMALL = {"name": "base", "height": 32, "width": 32, "fps": 8, "frames": 17}
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory) -> Facts:
+    out = tmp_path_factory.mktemp("run")
+    values = {"renditions": [SMALL], "text": ["short"], "workers": 1}
+    recipe = make_recipe({"name": "small", "out": str(out), "encode": values}, "test")
+    fill_ledger(recipe.data, write_films(out / "films"))
+    encode(recipe.data, recipe.encode, INPUTS)
+    sources = Ledger(recipe.data.ledger).rows("sources")
+    contract = read_contract(find_set(recipe.data))
+    return Facts(recipe=recipe, sources=sources, contract=contract)
+
+
+def look(facts: Facts):
+    with MediaReader() as reader:
+        return round_trips(facts, reader, Budget())
+
+
+def test_what_comes_back_is_what_went_in(facts):
+    """A latent compared with another clip, another second or another frame of the film."""
+    found = look(facts)
+    assert len(found) == CLIPS
+    for trip in found:
+        assert not trip.trouble
+        assert trip.psnr > 30  # the film's grey rises by 24 levels a second: 1 s off is below 21
+        assert trip.before.startswith("data:image/jpeg")
+        assert trip.after.startswith("data:image/jpeg")
+        assert (trip.mel_db is None) == (not trip.sound_after)
+    assert any(trip.mel_db is not None for trip in found)
+    assert [trip.clip_id for trip in look(facts)] == [trip.clip_id for trip in found]
+
+
+def test_other_autoencoders_are_not_blamed(facts):
+    """A recipe that has changed since, whose decoder makes noise of these latents."""
+    other = {**facts.contract, "video_vae": {**facts.contract["video_vae"], "fingerprint": "x"}}
+    (trip,) = look(replace(facts, contract=other))
+    assert "another video autoencoder" in trip.trouble
+    assert trip.psnr is None
+
+
+def test_a_film_that_is_gone_is_said(facts):
+    """One missing film that takes the section, or the report, with it."""
+    gone = [row | {"path": "/nowhere/film.mp4"} for row in facts.sources]
+    found = look(replace(facts, sources=gone))
+    assert len(found) == CLIPS
+    assert all("unreadable" in trip.trouble for trip in found)
+
+
+def test_measures():
+    """A decibel that is none."""
+    pixels = np.full((2, 8, 8, 3), 100, np.uint8)
+    assert psnr(pixels, pixels) == 99
+    assert psnr(pixels, pixels + 10) == pytest.approx(20 * np.log10(255 / 10))
+    samples = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    assert mel_difference(samples, samples, 16_000) == 0
+    assert mel_difference(samples, samples * 0.5, 16_000) == pytest.approx(6.02, abs=0.1)
