@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from curation.spoken import parse_words
 from jobs.report.charts import number
 from jobs.report.explain import NOT_ASKED, Line, Near, explain
 from jobs.report.facts import NUMERIC, TEXTS, Facts
-from jobs.report.funnel import bare, film_names
+from jobs.report.funnel import bare
 from jobs.report.gallery import Group
 from jobs.report.media import Budget, Shown, show
 from jobs.report.previews import Span, previews
@@ -71,21 +72,20 @@ def cards_of(
     rows = dict(zip(places, facts.rows(places), strict=True))
     policy = facts.recipe.policy.phase(facts.recipe.encode.phase)
     lines = dict(zip(places, explain(policy, facts.clips, np.array(places)), strict=True))
-    names, reasons = film_names(facts), reason_keys(found)
-    films = {row["source_id"]: row for row in facts.sources}
+    reasons = reason_keys(found)
+    films = {row["path"]: row for row in facts.sources}
     troubles = trouble_of(facts)
     cards = {}
     for group in found:
         for place in group.places:
             row = rows[place]
             cards[place] = card(row, lines[place], group, reasons)
-            cards[place].film = names.get(row["source_id"], "")
             cards[place].trouble = troubles.get(row["clip_id"], [])
             if near.distance[place] < np.inf and group.key.startswith("nearly"):
                 rule = policy.rules[int(near.rule[place])].title
-                cards[place].near = f"{rule}, {number(float(near.distance[place]))} spreads away"
+                cards[place].near = f"{rule}, {number(float(near.distance[place]))} σ away"
     order = list(in_rounds(found))
-    spans = [span_of(rows[place], films[rows[place]["source_id"]]) for place in order]
+    spans = [span_of(rows[place], films[rows[place]["path"]]) for place in order]
     folder, limits = facts.recipe.data.previews, facts.recipe.scan.limits
     with progress("report", len(order), "clips") as advance:
         for place, (_, made) in zip(order, previews(spans, folder, limits), strict=True):
@@ -145,7 +145,7 @@ def card(row: Row, lines: list[Line], group: Group, reasons: dict[str, str]) -> 
         long=cut(caption.get("long") or ""),
         origin=cut(caption.get("provenance") or "", 80),
         sound_class=row.get(CLASS) or ("sound" if row.get("has_sound") else "silent"),
-        film="",
+        film=clean(Path(row["path"]).name, 80),
         kinds=list(dict.fromkeys(kinds)),
         status="kept" if kept else "dropped",
         reason=reason,

@@ -69,12 +69,14 @@ def stacked(parts: Sequence[tuple[float, str, str]], width: int = 240, height: i
 
 def shares(rows: Sequence[tuple[str, float, str]], width: int = 460) -> Markup:
     """Horizontal bars of shares 0…1 with a label and a class each."""
+    left = min(190, 0.45 * width)
+    room = width - left - 60
     parts = []
     for index, (label, share, kind) in enumerate(rows):
         y = 28 * index
         parts.append(text(0, y + 16, label, "start"))
-        parts.append(rect((190, y + 4, (width - 250) * share, 16), kind))
-        parts.append(text(190 + (width - 250) * share + 6, y + 16, f"{share:.1%}", "start"))
+        parts.append(rect((left, y + 4, room * share, 16), kind))
+        parts.append(text(left + room * share + 6, y + 16, f"{share:.1%}", "start"))
     return svg(width, 28 * len(rows), parts)
 
 

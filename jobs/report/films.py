@@ -14,7 +14,7 @@ from pipelines.ledger import Row
 LISTED = 40  # rows of a table that a person may read; the rest is counted
 EACH = 2  # films of a reason that are shown
 # Refused for what they are, not for what decoding them does: these can be opened again.
-HARMLESS = (Reason.TOO_SHORT, Reason.NO_AUDIO, Reason.DUPLICATE, Reason.TOO_LONG)
+HARMLESS = (Reason.TOO_SHORT, Reason.NO_AUDIO, Reason.TOO_LONG)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from curation.records import Reason, clean
+from curation.records import Reason, Status, clean
 from jobs.report.charts import stacked
 from jobs.report.explain import rule_text
 from jobs.report.facts import Facts
@@ -185,8 +185,9 @@ def by_licence(facts: Facts) -> list[Kind]:
 
 
 def film_names(facts: Facts) -> dict[str, str]:
-    """File names by source_id."""
-    return {row["source_id"]: clean(Path(row["path"]).name, 60) for row in facts.sources}
+    """Names by source_id of the files that were decoded; copies of the same bytes were not."""
+    opened = (row for row in facts.sources if row["status"] == Status.OK)
+    return {row["source_id"]: clean(Path(row["path"]).name, 60) for row in opened}
 
 
 def ranked(facts: Facts, values: list[str], names: dict[str, str], what: str) -> list[Kind]:

@@ -101,7 +101,8 @@ def ranking(facts: Facts, values: list[str | None]) -> Markup:
         return Markup("")
     whole = sum(hours.values()) or 1.0
     top = sorted(hours, key=lambda name: (-hours[name], name))[:TOP]
-    return shares([(f"{name} ({count[name]})", hours[name] / whole, "kept") for name in top])
+    rows = [(f"{name} ({count[name]})", hours[name] / whole, "kept") for name in top]
+    return shares(rows, width=330)
 
 
 def first_name(text: str) -> str:
@@ -109,4 +110,4 @@ def first_name(text: str) -> str:
     words = clean(text, 80).split(",")[0].split()
     if len(words) > 1 and words[-1].replace(".", "", 1).isdigit():
         words = words[:-1]
-    return " ".join(words)[:28] or "–"
+    return " ".join(words)[:22] or "–"

@@ -19,6 +19,7 @@ STRIP_HEIGHT = 100
 LONGEST_S = 6.0  # of a clip that is shown; the rest of it is not
 RATE = 16_000
 FLOOR_DB = -70.0
+LOUD = 1e-5  # power of a mel band: what is quieter everywhere (-90 dBFS) stays dark
 WAVE, MEL, ACROSS = 44, 64, 360  # pixels: height of waveform and spectrogram, width of both
 NIGHT, TONE = (30, 22, 20), (214, 178, 120)  # BGR: behind the waveform, and its own
 MARKS = {"impact": (90, 110, 240), "onset": (60, 180, 250)}  # BGR
@@ -195,7 +196,7 @@ def spectrogram(samples: NDArray[np.float32], seconds: float, rate: int) -> NDAr
     whole[: samples.size] = samples[: whole.size]
     hop = max(64, whole.size // ACROSS)
     mel = librosa.feature.melspectrogram(y=whole, sr=rate, n_fft=1024, hop_length=hop, n_mels=MEL)
-    level = 10 * np.log10(np.maximum(mel, 1e-12) / max(float(mel.max()), 1e-9))
+    level = 10 * np.log10(np.maximum(mel, 1e-12) / max(float(mel.max()), LOUD))
     grey = (np.clip((level - FLOOR_DB) / -FLOOR_DB, 0, 1) * 255).astype(np.uint8)
     colour = cv2.applyColorMap(np.ascontiguousarray(grey[::-1]), cv2.COLORMAP_MAGMA)
     scaled: NDArray[np.uint8] = cv2.resize(colour, (ACROSS, MEL), interpolation=cv2.INTER_AREA)
