@@ -92,12 +92,13 @@ def test_ray_counts_while_a_pass_runs(local_ray):
     finished(title)
     port = ray.nodes()[0]["MetricsExportPort"]
     wanted = f'pass="{title}"'
+    name = "ray_reelmill_inputs_total{"
     deadline = time.monotonic() + 40
     lines: list[str] = []
     while time.monotonic() < deadline and len(lines) < 3:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-        lines = [line for line in text.splitlines() if wanted in line and "reelmill_inputs" in line]
+        lines = [line for line in text.splitlines() if wanted in line and line.startswith(name)]
         time.sleep(1)
     told = {(s.labels["status"], s.labels["reason"]): s.value
             for family in text_string_to_metric_families("\n".join(lines) + "\n")
