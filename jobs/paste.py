@@ -42,7 +42,8 @@ def pool_heard(heard: tuple[float, float], geometry: Geometry) -> Tensor:
     """Mask [1,L] of the latents that lie wholly within the given seconds."""
     half = geometry.audio.hop / geometry.audio.sample_rate / 2
     centre = geometry.audio_times()
-    inside = (centre - half >= heard[0] - 1e-6) & (centre + half <= heard[1] + 1e-6)
+    begin = (centre - half).clamp(min=0)  # a causal encoder's first latent is shorter
+    inside = (begin >= heard[0] - 1e-6) & (centre + half <= heard[1] + 1e-6)
     if heard[0] <= 0 and heard[1] >= geometry.seconds - 1e-6:
         inside = torch.ones_like(centre, dtype=torch.bool)  # half a latent may stand over the end
     return inside[None].float()

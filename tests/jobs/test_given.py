@@ -12,7 +12,7 @@ from jobs.clips import Film
 from jobs.config import RecipeError
 from jobs.given import Known, filled, known, latent_frames, placed
 from jobs.paste import pasted, pool_heard
-from model.geometry import Geometry
+from model.geometry import AudioSpec, Geometry
 
 F, H, W, FPS = 9, 32, 48, 8.0
 GEOMETRY = Geometry(F, H, W, FPS)
@@ -130,6 +130,9 @@ def test_a_latent_of_sound_is_kept_when_all_of_it_is_heard():
     assert mask[0, 0] == 1
     assert pool_heard((0, GEOMETRY.seconds), GEOMETRY).all()
     assert torch.equal(pool_heard((0.1, 0.15), GEOMETRY), torch.zeros_like(mask))
+    # LTX-2's latents end at 10, 50, 90 ... ms: of 0.1 s three are kept, the first among them
+    causal = Geometry(9, 32, 32, FPS, audio=AudioSpec(hop=640, lead=480))
+    assert pool_heard((0, 0.1), causal)[0, :4].tolist() == [1, 1, 1, 0]
 
 
 def test_files_that_cannot_give_it_are_named(folder):
