@@ -65,6 +65,7 @@ class Facts:
     written: bool = True
     captions: pa.Table = field(default_factory=lambda: pa.table({}))
     artefacts: pa.Table = field(default_factory=lambda: pa.table({}))
+    round_trips: list[Row] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     passes: list[dict[str, Any]] = field(default_factory=list)
     contract: dict[str, Any] | None = None
@@ -139,6 +140,7 @@ def gather(recipe: Recipe) -> Facts:
         written=not decision or written["status"].equals(decision.verdicts["status"]),
         captions=ledger.read(f"scores/caption@{recipe.caption.fingerprint()}"),
         artefacts=artefacts(recipe, ledger),
+        round_trips=round_trips(recipe, ledger),
         letters=letters_of(recipe),
         passes=read_passes(recipe.data.metrics),
         contract=contract_of(recipe),
@@ -151,6 +153,12 @@ def artefacts(recipe: Recipe, ledger: Ledger) -> pa.Table:
     """What became of the clips of the last finished encode pass."""
     made = current_set(recipe.data)
     return ledger.read(f"artefacts/{made}") if made else pa.table({})
+
+
+def round_trips(recipe: Recipe, ledger: Ledger) -> list[Row]:
+    """What that pass measured when it decoded a few of its clips again."""
+    made = current_set(recipe.data)
+    return ledger.rows(f"roundtrips/{made}") if made else []
 
 
 def contract_of(recipe: Recipe) -> dict[str, Any] | None:

@@ -1,13 +1,12 @@
 """What the autoencoders keep: encoded clips decoded again, beside what went in.
 
 Samples are read from the shards as a trainer reads them, and the clip is cut out of its film as the
-encode pass cuts it, so what is compared is what training sees.
+encode pass cuts it, so what is compared is what training sees. The clips are those that the pass
+itself measured (`pipelines/roundtrip.py`), whose numbers for every rendition stand in the ledger.
 """
 
-import hashlib
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,19 +18,15 @@ from curation.scores import Crop
 from curation.sources import local_copy
 from jobs.report.facts import Facts
 from jobs.report.media import Budget, jpeg, sound_picture
+from model.tiles import decode_whole_or_tiled
 from model.vae import AudioCodec, VideoCodec, load_audio_vae, load_video_vae, ours
 from pipelines.contract import find_set
+from pipelines.roundtrip import FRAMES, first, mel_difference, psnr
 from pipelines.shards import ShardError
 from pipelines.stream import Reader, Sample
 
-Array = NDArray[np.float32]
 CLIPS = 3
-FRAMES = (
-    33  # decoded at the most; time is causal, so the first latents are those of the first frames
-)
 SHOWN = 4  # frames of a strip
-MELS = 64
-QUIET_DB = 60.0  # below the loudest: what is compared in the sound
 
 
 @dataclass
@@ -59,6 +54,7 @@ class Codecs:
     audio: AudioCodec
     device: torch.device
     whole: bool
+    tile_above: int
 
 
 def round_trips(facts: Facts, reader: MediaReader, budget: Budget) -> list[RoundTrip]:
@@ -71,17 +67,16 @@ def round_trips(facts: Facts, reader: MediaReader, budget: Budget) -> list[Round
     except ValueError as error:
         return [RoundTrip("", "", trouble=str(error))]
     paths = {row["source_id"]: row["path"] for row in facts.sources if row["status"] == Status.OK}
-    keys = shards.columns["key"].to_pylist()
-    order = sorted(range(len(keys)), key=lambda k: hashlib.blake2b(keys[k].encode()).digest())
+    places = {key: row for row, key in enumerate(shards.columns["key"].to_pylist())}
     found = []
     try:
-        for row in order[:CLIPS]:
+        for key in first(places, CLIPS):
             try:
-                sample = shards.sample(row)
+                sample = shards.sample(places[key])
                 path = paths.get(sample.info["source_id"], "")
                 found.append(round_trip(sample, path, reader, codecs, budget))
             except (RejectedError, ShardError, OSError) as error:
-                found.append(RoundTrip(keys[row], "", trouble=str(error)))
+                found.append(RoundTrip(key, "", trouble=str(error)))
     finally:
         shards.close()
     return found
@@ -105,6 +100,7 @@ def load_codecs(facts: Facts) -> Codecs:
         load_audio_vae(config.audio_vae, device),
         device,
         whole=not small,
+        tile_above=config.tile_above,
     )
     for kind, codec in (("video", codecs.video), ("audio", codecs.audio)):
         if codec.fingerprint != facts.contract[f"{kind}_vae"]["fingerprint"]:
@@ -121,12 +117,14 @@ def round_trip(
     latents = 1 + (min(FRAMES, shape.frames) - 1) // shape.video.time
     frames = 1 + (latents - 1) * shape.video.time
     kept = sample.video if codecs.whole else sample.video[:, :latents]
-    made = codecs.video.decode(kept[None].float().to(codecs.device))[0, :, :frames]
-    after = ((made.permute(1, 2, 3, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    latent = kept[None].float().to(codecs.device)
+    made = decode_whole_or_tiled(codecs.video, latent, codecs.tile_above)[0, :, :frames]
+    made = made.movedim(0, -1).float().cpu()
+    after = ((made + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     again = None
     if sample.audio is not None:
         latent = sample.audio[None].float().to(codecs.device)
-        again = codecs.audio.decode(latent, samples=shape.samples)[0].float().mean(0).cpu().numpy()
+        again = codecs.audio.decode(latent, samples=shape.samples)[0].float().mean(0).cpu()
     crop: Crop | None = tuple(sample.info["crop"]) if sample.info.get("crop") else None
     rate, size = codecs.audio.decoded_rate, (frames, shape.height, shape.width)
     with local_copy(path) as local:
@@ -134,15 +132,14 @@ def round_trip(
         before = picture(reader, local, start, size, shape.fps, crop)
         heard = None if again is None else sound(reader, local, start, len(again), rate)[0]
     trip = RoundTrip(sample.clip_id, next(iter(sample.videos)), frames=frames)
-    pictures = (before, after.cpu().numpy())
-    trip.psnr = psnr(*pictures)
+    trip.psnr = psnr(before, made)
     trip.ratio = f"{3 * np.prod(size) / sample.video[:, :latents].numel():.0f}"
-    trip.before, trip.after = (budget.uri("image/jpeg", frames_of(p)) for p in pictures)
+    trip.before, trip.after = (budget.uri("image/jpeg", frames_of(p)) for p in (before, after))
     if heard is not None and again is not None:
-        trip.mel_db = mel_difference(heard, again, rate)
+        trip.mel_db = mel_difference(torch.from_numpy(heard), again, rate, rate)
         trip.sound_before, trip.sound_after = (
             budget.uri("image/webp", sound_picture(samples, len(heard) / rate, rate=rate))
-            for samples in (heard, again)
+            for samples in (heard, again.numpy())
         )
     return trip
 
@@ -151,20 +148,3 @@ def frames_of(pixels: NDArray[np.uint8]) -> bytes:
     """SHOWN frames of [F,H,W,3] at equal distances side by side, as they are, as JPEG."""
     chosen = np.linspace(0, len(pixels) - 1, min(SHOWN, len(pixels))).round().astype(int)
     return jpeg(np.concatenate(list(pixels[chosen]), axis=1))
-
-
-def psnr(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels of all frames; 99 at the most."""
-    error = float(np.square(before.astype(np.float64) - after).mean())
-    return min(99.0, 10 * float(np.log10(255**2 / max(error, 1e-6))))
-
-
-def mel_difference(before: Array, after: Array, rate: int) -> float:
-    """Mean absolute difference of log-mel spectrograms in dB, above QUIET_DB below the loudest."""
-    a, b = (
-        librosa.feature.melspectrogram(y=x, sr=rate, n_fft=1024, hop_length=256, n_mels=MELS)
-        for x in (before, after[: len(before)])
-    )
-    floor = max(float(a.max()), 1e-9) * 10 ** (-QUIET_DB / 10)
-    levels = (10 * np.log10(np.maximum(x, floor)) for x in (a, b))
-    return float(np.abs(np.subtract(*levels)).mean())

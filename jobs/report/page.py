@@ -79,6 +79,7 @@ def render(facts: Facts) -> tuple[str, Proof | None]:
             films=films,
             failures=failures(facts),
             trips=trips,
+            round_trips=facts.round_trips[:LISTED],
             shards=shards(facts),
             passes=facts.passes[-LISTED:],
             recipe=yaml.safe_dump(facts.recipe.model_dump(mode="json"), sort_keys=False),
