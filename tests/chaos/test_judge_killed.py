@@ -84,7 +84,7 @@ def test_a_killed_driver_changes_nothing(parts, clips, undisturbed, tmp_path):
             command, cwd=ROOT, env=environment, stderr=told, start_new_session=True
         )
     try:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 600
         while driver.poll() is None and time.monotonic() < end:
             if len(list(ledger.folder.glob("scores/**/open-*.parquet"))) >= parts:
                 break

@@ -63,7 +63,7 @@ def test_a_killed_driver_changes_nothing(table, parts, config, undisturbed, tmp_
     driver = subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while driver.poll() is None and time.monotonic() < end:
         if len(list(tmp_path.glob(f"{table}*/**/open-*.parquet"))) >= parts:
             break
