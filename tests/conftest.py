@@ -2,10 +2,16 @@
 
 import os
 import secrets
+from pathlib import Path
 
 # Two test processes on two cores: torch's threads would only wait for each other (75 s for what
 # takes 10). Read when torch is imported, so it stands before the rest.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Two processes that compile the same function into one cache can crash: librosa's peak_pick did in
+# a new environment, where nothing is compiled yet.
+os.environ["NUMBA_CACHE_DIR"] = str(
+    Path(__file__).parents[1] / ".pytest_cache/numba" / os.environ.get("PYTEST_XDIST_WORKER", "one")
+)
 # The key of the tests' own store, random, in place of any real one; before Ray, whose workers
 # inherit it.
 os.environ["AWS_ACCESS_KEY_ID"] = "KEY" + secrets.token_hex(8)
