@@ -70,7 +70,7 @@ def test_a_disk_that_is_too_small_is_refused(recipe, planned, monkeypatch, capsy
     assert plan.run(recipe, []) == WRONG_REQUEST
     told = capsys.readouterr().err
     assert "1 kB free" in told
-    assert "set `out` to a larger one" in told
+    assert "set `out` or `storage` to a larger one" in told
 
 
 TRIAL = plan.Trial([3.0] * 4, {"scan": [1.0] * 4}, 1.0, [3.0] * 4, [1.0] * 4, [1e6] * 4, 1000)
