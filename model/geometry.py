@@ -123,6 +123,18 @@ class Geometry:
         return (ends[:-1] + ends[1:]) / 2 / self.audio.sample_rate
 
 
+def check_pixels(pixels: Tensor, spec: VideoSpec) -> None:
+    """Raises ValueError unless pixels are [B,3,F,H,W] of whole latents."""
+    if pixels.ndim != 5 or pixels.shape[1] != 3:
+        raise ValueError(f"pixels have shape {tuple(pixels.shape)}; it must be [B,3,F,H,W]")
+    frames, height, width = pixels.shape[2:]
+    if (frames - 1) % spec.time or height % spec.space or width % spec.space:
+        raise ValueError(
+            f"{frames} frames of {width}x{height}: frames must be 1 + {spec.time}k, "
+            f"sides multiples of {spec.space}"
+        )
+
+
 def whole_frames(frames: int, time: int = 4) -> int:
     """The largest 1 + time*k that is at most `frames` (at least 1)."""
     return max(1, 1 + (frames - 1) // time * time)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.geometry import VideoSpec
+from model.geometry import VideoSpec, check_pixels
 from model.vae_folder import Saved, find_saved, fingerprint_of, load
 
 Network = Any  # a module of diffusers
@@ -85,15 +85,7 @@ class DiffusersVideo(nn.Module):
     @torch.no_grad()
     def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents, both in standardised units, float32."""
-        size = self.spec
-        if pixels.ndim != 5 or pixels.shape[1] != 3:
-            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; it must be [B,3,F,H,W]")
-        frames, height, width = pixels.shape[2:]
-        if (frames - 1) % size.time or height % size.space or width % size.space:
-            raise ValueError(
-                f"{frames} frames of {width}x{height}: frames must be 1 + {size.time}k, "
-                f"sides multiples of {size.space}"
-            )
+        check_pixels(pixels, self.spec)
         found = self.net.encode(pixels.to(self.net.dtype)).latent_dist
         mean = (found.mean.float() - self.mean_stat) / self.std_stat
         return mean, found.std.float() / self.std_stat

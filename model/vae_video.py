@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from model.geometry import VideoSpec
+from model.geometry import VideoSpec, check_pixels
 
 
 @dataclass(frozen=True)
@@ -143,14 +143,7 @@ class VideoVAE(nn.Module):
     def split(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The patches of the first frame [B,1,h,w,192] and of later groups [B,T−1,h,w,768]."""
         size = self.config
-        if pixels.ndim != 5 or pixels.shape[1] != 3:
-            raise ValueError(f"pixels have shape {tuple(pixels.shape)}; it must be [B,3,F,H,W]")
-        frames, height, width = pixels.shape[2:]
-        if (frames - 1) % size.time or height % size.space or width % size.space:
-            raise ValueError(
-                f"{frames} frames of {width}x{height}: frames must be 1 + {size.time}k, "
-                f"sides multiples of {size.space}"
-            )
+        check_pixels(pixels, self.spec)
         cut = {"p": size.space, "q": size.space}
         first = rearrange(pixels[:, :, :1], "b c t (h p) (w q) -> b t h w (c p q)", **cut)
         later = rearrange(

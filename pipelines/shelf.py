@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,20 @@ def open_shard(path: Place, facts: dict[str, Any], told: Told = lambda: None) ->
         raise ShardError(path.stem, "contract_edited", "its sha256 is none")
     copy = folder() / f"{facts['sha256']}.tar"
     with locked(copy.parent / f"lock-{copy.name[:2]}", told):
-        if not is_whole(copy, facts):
-            make_room(copy.parent, facts["bytes"])
-            with atomic(copy) as temp:
-                path.download(temp, told)
-                check(temp, path.stem, facts)
-        descriptor = os.open(copy, os.O_RDONLY)
-        os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
-        return descriptor
+        while True:
+            if not (was := is_whole(copy, facts)):
+                make_room(copy, facts["bytes"])
+                with atomic(copy) as temp:
+                    path.download(temp, told)
+                    check(temp, path.stem, facts)
+            try:
+                descriptor = os.open(copy, os.O_RDONLY)
+            except FileNotFoundError:  # another copy took its room
+                continue
+            if not was:
+                make_room(copy, 0)  # copies made at the same time did not count each other
+            os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
+            return descriptor
 
 
 def folder() -> Path:
@@ -56,15 +62,15 @@ def folder() -> Path:
 def is_whole(copy: Path, facts: dict[str, Any]) -> bool:
     """Whether a copy is there with its hash; its first use in a process reads it once more."""
     try:
-        stat = copy.stat()
+        with copy.open("rb") as handle:
+            stat = os.fstat(handle.fileno())
+            state = (copy.name, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if state in _whole:
+                return True
+            if stat.st_size != facts["bytes"] or sha256_stream(handle) != facts["sha256"]:
+                return False
     except FileNotFoundError:
         return False
-    state = (copy.name, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    if state in _whole:
-        return True
-    with copy.open("rb") as handle:
-        if stat.st_size != facts["bytes"] or sha256_stream(handle) != facts["sha256"]:
-            return False
     _whole.add(state)
     return True
 
@@ -79,16 +85,23 @@ def check(copy: Path, name: str, facts: dict[str, Any]) -> None:
             raise ShardError(name, "damaged", detail)
 
 
-def make_room(where: Path, size: int) -> None:
-    """Remove the copies that were longest unused until one of `size` bytes fits into the share."""
-    copies = sorted((p.stat().st_atime_ns, p.stat().st_size, p) for p in where.glob("*.tar"))
+def make_room(copy: Path, size: int) -> None:
+    """Remove the copies that were longest unused until `size` more bytes fit into the share.
+
+    `copy` itself stays, and its bytes count when it is there.
+    """
+    copies = []
+    for path in copy.parent.glob("*.tar"):
+        with suppress(FileNotFoundError):  # gone or renamed meanwhile
+            copies.append(((stat := path.stat()).st_atime_ns, stat.st_size, path))
     used = sum(bytes_ for _, bytes_, _ in copies)
-    limit = SHARE * (shutil.disk_usage(where).free + used)
-    for _, bytes_, path in copies:
+    limit = SHARE * (shutil.disk_usage(copy.parent).free + used)
+    for _, bytes_, path in sorted(copies):
         if used + size <= limit:
             return
-        path.unlink(missing_ok=True)  # who has it open reads on
-        used -= bytes_
+        if path != copy and path.name[0] != ".":  # what is still being copied counts, and stays
+            path.unlink(missing_ok=True)  # who has it open reads on
+            used -= bytes_
 
 
 @contextmanager

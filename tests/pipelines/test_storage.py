@@ -1,5 +1,7 @@
 """Films, ledger and shards in an object store: what a local run gives, byte by byte."""
 
+import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
@@ -24,7 +26,7 @@ from pipelines.storage import DataRoot
 from pipelines.stream import Stream
 from pipelines.takedown import take_down
 from pipelines.verify import verify
-from tests.encode_films import INPUTS, fill_ledger, write_films, write_vaes
+from tests.encode_films import INPUTS, encoded, fill_ledger, write_films, write_vaes
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local(films, config, tmp_path_factory):
-    root = DataRoot(tmp_path_factory.mktemp("local"))
-    fill_ledger(root, films)
-    encode(root, config, INPUTS)
-    return root
+    return encoded(tmp_path_factory.mktemp("local"), films, config)
 
 
 @pytest.fixture(scope="module")
@@ -195,13 +194,26 @@ def test_training_reads_the_same_samples(local, remote, store, proxy, cache):
     assert len(read) == len(set(read)) == len(list(cache.glob("*.tar")))
 
 
-def test_copies_are_bounded_and_checked(remote, cache, monkeypatch):
-    """A disk that fills up, or a sample out of a copy that went bad."""
+def test_copies_at_the_same_time_are_bounded(remote, cache, monkeypatch):
+    """Copies that do not count each other, or that remove what another one is still writing."""
     monkeypatch.setattr(shelf, "SHARE", 0.0)
+    found = find_set(remote)
+    shards = read_contract(found)["shards"]
+    assert len(shards) > 1
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(shelf.open_shard, found / f"{s['name']}.tar", s) for s in shards * 4]
+    for descriptor, facts in zip((a.result() for a in asked), shards * 4, strict=True):
+        with os.fdopen(descriptor, "rb") as handle:
+            assert hashlib.sha256(handle.read()).hexdigest() == facts["sha256"]
+    assert len(list(cache.glob("*.tar"))) == 1
+
+
+def test_copies_are_checked(remote, cache):
+    """A sample out of a copy that went bad."""
     stream = Stream(find_set(remote), 7, 2)
     first = [s.clip_id for _, b in islice(stream.batches(), stream.length(0)) for s in b]
-    (copy,) = cache.glob("*.tar")
-    copy.write_bytes(b"x" * copy.stat().st_size)
+    for copy in cache.glob("[!.]*.tar"):
+        copy.write_bytes(b"x" * copy.stat().st_size)
     again = Stream(find_set(remote), 7, 2)
     assert [s.clip_id for _, b in islice(again.batches(), stream.length(0)) for s in b] == first
     facts = read_contract(find_set(remote))["shards"][0]
