@@ -183,8 +183,9 @@ class Stream:
     """Batches of a shard set for one rank.
 
     `cost` gives a sample's cost from its bucket's geometry (by rendition); batches of all buckets
-    then cost about the same and `global_batch` is that of the most common bucket. `world` must
-    divide `granularity`. Raises ValueError for settings that are not possible.
+    then cost about the same and `global_batch` is that of the most common bucket. Batches are
+    multiples of `granularity`; a `world` that divides it shares them out evenly, and none may be
+    above it. Raises ValueError for settings that are not possible.
     """
 
     folder: Place
@@ -201,9 +202,9 @@ class Stream:
 
     def __post_init__(self) -> None:
         self.granularity = self.granularity or math.gcd(self.global_batch, DEFAULT_GRANULARITY)
-        if self.world < 1 or self.granularity % self.world or not 0 <= self.rank < self.world:
+        if not 0 <= self.rank < self.world <= self.granularity:
             raise ValueError(
-                f"rank {self.rank} of world={self.world}: world must divide granularity="
+                f"rank {self.rank} of world={self.world}: the world must be 1 to granularity="
                 f"{self.granularity}, which must divide global_batch={self.global_batch}"
             )
         self.reader = Reader(self.folder)
@@ -227,8 +228,8 @@ class Stream:
     def rows(self, cursor: Cursor) -> list[tuple[int, int]]:
         """The (index row, visit) that this rank has in the global batch at `cursor`."""
         batch = self.plan.batch(cursor.epoch, cursor.batch)
-        share = len(batch.rows) // self.world
-        mine = slice(self.rank * share, (self.rank + 1) * share)
+        size = len(batch.rows)
+        mine = slice(*(size * n // self.world for n in (self.rank, self.rank + 1)))
         rows = self._rows[batch.rows[mine]]
         return list(zip(rows.tolist(), batch.visits[mine].tolist(), strict=True))
 

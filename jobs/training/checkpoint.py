@@ -2,7 +2,7 @@
 
 A step's folder is written under a temporary name by all ranks; rank 0 then hashes every file,
 writes `manifest.json`, makes all of it durable and renames the folder. A reader checks every hash
-before anything in the folder is parsed, because DeepSpeed's own files are pickles.
+before anything in the folder is parsed.
 """
 
 import hashlib

@@ -97,17 +97,21 @@ class TrainConfig(Settings):
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of forward and backward; master weights are float32"
     )
-    zero: Literal[1, 2] = Field(
-        1, description="DeepSpeed ZeRO: 1 shards optimizer state, 2 gradients too"
+    zero: Literal[0, 1, 2, 3] = Field(
+        1,
+        description="DeepSpeed ZeRO: 1 shards optimizer state, 2 gradients too, 3 weights too; "
+        "0 nothing",
     )
     max_failures: int = Field(2, ge=0, description="worker failures survived from the checkpoint")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.global_batch % self.workers:
+        if self.global_batch < self.workers:
             raise ValueError(
-                f"global_batch={self.global_batch} must be a multiple of workers={self.workers}"
+                f"global_batch={self.global_batch} must be at least workers={self.workers}"
             )
+        if self.zero == 0 and self.dtype != "float32":
+            raise ValueError(f"zero=0 keeps no float32 master of {self.dtype} weights; use zero=1")
         if not any(self.tasks.model_dump().values()):
             raise ValueError("tasks: at least one weight must be above 0")
         if not any((self.captions.short, self.captions.long, self.captions.structured)):
@@ -134,6 +138,8 @@ FREE = frozenset(
         "keep_last",
         "device",
         "threads",
+        "workers",
+        "zero",
         "max_failures",
         "max_bad_steps",
     }

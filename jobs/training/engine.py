@@ -1,7 +1,7 @@
 """The DeepSpeed seam: sharded AdamW or Muon, skipped steps, averaged weights, saving and loading.
 
-Nothing outside this file knows DeepSpeed. It is imported inside `import_deepspeed`, since importing
-takes 5 s and only training workers need it.
+Nothing outside this file and `fragments` knows DeepSpeed. It is imported inside `import_deepspeed`,
+since importing takes 5 s and only training workers need it.
 """
 
 import math
@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jobs.training import fragments
 from jobs.training.config import TrainConfig
 
-TAG = "zero"  # the one sub-folder that DeepSpeed writes inside a step's folder
+STATE = "state"  # the sub-folder of a step's folder that holds every rank's fragments
 BUCKET = 2_000_000  # elements; DeepSpeed's 5e8 would take 2 GB a rank for any model
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -50,6 +51,7 @@ def deepspeed_config(config: TrainConfig, elements: int) -> dict[str, Any]:
             "overlap_comm": config.device == "cuda",
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
+            **({"stage3_prefetch_bucket_size": bucket} if config.zero == 3 else {}),
         },
     }
 
@@ -170,26 +172,37 @@ class Engine:
         )
         self.device = torch.device(self.deepspeed.device)
         self.dtype = DTYPES[config.dtype]
-        self.average = [part.detach().clone() for part in self._masters()]
+        self.average = [part.clone() for part in self._masters()]
 
     def __call__(self, *inputs: Any) -> Any:  # noqa: ANN401 - the model's own signature
         """Forward pass of the wrapped model."""
         return self.deepspeed(*inputs)
 
     def _masters(self) -> list[Tensor]:
-        return list(self.deepspeed.optimizer.single_partition_of_fp32_groups)
+        return [flat.master.detach() for flat in fragments.flats(self.deepspeed)]
 
     def step(self, loss: Tensor, step: int) -> Stepped:
         """Backward and optimizer step number `step`. Collective: every rank calls it."""
         self.deepspeed.backward(loss)
+        norm = self._plain_norm() if self.config.zero == 0 else None
+        if norm is not None and not math.isfinite(norm):
+            self.deepspeed.zero_grad()
+            return Stepped(applied=False, grad_norm=math.inf)
         for group in self.deepspeed.optimizer.param_groups:
             peak = self.config.muon_lr if group.get("use_muon") else self.config.lr
             group["lr"] = rate(self.config, step) * (peak / self.config.lr)
         self.deepspeed.step()
-        if self.deepspeed.optimizer.overflow:
+        if norm is None and self.deepspeed.optimizer.overflow:
             return Stepped(applied=False, grad_norm=math.inf)
         self._update_average(step)
-        return Stepped(applied=True, grad_norm=float(self.deepspeed.get_global_grad_norm() or 0.0))
+        if norm is None:
+            norm = float(self.deepspeed.get_global_grad_norm() or 0.0)
+        return Stepped(applied=True, grad_norm=norm)
+
+    def _plain_norm(self) -> float:
+        """Norm of the reduced gradients; without ZeRO DeepSpeed does not look for NaN or Inf."""
+        found = [p.grad for p in self.deepspeed.module.parameters() if p.grad is not None]
+        return float(torch.nn.utils.get_total_norm(found))
 
     def _update_average(self, step: int) -> None:
         """The decay grows with the steps, so that early averages do not hold the random start."""
@@ -222,41 +235,32 @@ class Engine:
         state = {k: v.detach().cpu().float() for k, v in self.deepspeed.module.state_dict().items()}
         for name, parameter in self.deepspeed.module.named_parameters():
             if parameter.requires_grad:
-                state[name] = safe_get_full_fp32_param(parameter).detach().cpu()
+                full = parameter if self.config.zero == 0 else safe_get_full_fp32_param(parameter)
+                state[name] = full.detach().cpu()
         return {name: tensor.contiguous().clone() for name, tensor in state.items()}
 
     def save(self, folder: Path) -> None:
-        """Write this rank's shards under `folder`. Collective."""
-        self.deepspeed.save_checkpoint(str(folder), tag=TAG, save_latest=False)
+        """Write what this rank holds under `folder`."""
+        fragments.save(self.deepspeed, self.average, folder / STATE)
 
-    def load(self, folder: Path, average: dict[str, Tensor]) -> None:
-        """Read this rank's shards and the full averaged weights. Collective.
+    def load(self, folder: Path) -> None:
+        """Take what this rank needs from a step's folder, whichever ranks wrote it. Collective.
 
-        DeepSpeed unpickles: call only on a folder that `checkpoint.verify` accepted.
+        Raises FragmentError.
         """
-        from deepspeed.utils import safe_set_full_fp32_param  # noqa: PLC0415
-
-        path, _ = self.deepspeed.load_checkpoint(
-            str(folder), tag=TAG, load_lr_scheduler_states=False
-        )
-        if path is None:
-            raise RuntimeError(f"DeepSpeed found nothing to load in {folder / TAG}")
-        with self._averaged():
-            for name, parameter in self.deepspeed.module.named_parameters():
-                if parameter.requires_grad:
-                    safe_set_full_fp32_param(parameter, average[name].to(self.device))
-            self.average = [part.detach().clone() for part in self._masters()]
+        fragments.load(self.deepspeed, self.average, folder / STATE)
 
 
-def single_process_group(port: int) -> None:
-    """Make this process a world of one, for code that runs outside Ray Train."""
-    defaults = {
-        "RANK": "0",
-        "LOCAL_RANK": "0",
-        "WORLD_SIZE": "1",
-        "LOCAL_WORLD_SIZE": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    os.environ.update(defaults)
-    torch.distributed.init_process_group("gloo", rank=0, world_size=1)
+def process_group(port: int, rank: int = 0, world: int = 1) -> None:
+    """Make this process one of `world` on this machine, for code that runs outside Ray Train."""
+    os.environ.update(
+        {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(world),
+            "LOCAL_WORLD_SIZE": str(world),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
+    )
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)

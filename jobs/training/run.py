@@ -1,11 +1,11 @@
 """Everything a worker holds during a run, and how it is built, resumed and saved."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from curation.files import write_json
@@ -19,7 +19,7 @@ from jobs.training.validate import held_out_rows
 from model.config import ModelConfig
 from model.mmdit import MMDiT
 from pipelines.contract import read_constants
-from pipelines.stream import Cursor, Reader, Stream
+from pipelines.stream import DEFAULT_GRANULARITY, Cursor, Reader, Stream
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def begin(job: Job) -> Run:
     model = MMDiT(job.model)
     shadow = MMDiT(job.model).requires_grad_(requires_grad=False)
     engine = Engine(model, config)
+    trainer = checkpoint.read_trainer(found) if found else {}
     shards = place(job.shards)
     stream = Stream(
         shards,
@@ -92,7 +93,7 @@ def begin(job: Job) -> Run:
         rank=ranks.rank(),
         world=ranks.world(),
         cost=sample_cost(job.model, config.rendition),
-        granularity=_granularity(config),
+        granularity=trainer.get("granularity") or granularity(config),
     )
     reader = Reader(shards)
     objective = Objective(
@@ -105,8 +106,7 @@ def begin(job: Job) -> Run:
     )
     counters, cursor = Counters(), Cursor()
     if found is not None:
-        trainer = checkpoint.read_trainer(found)
-        engine.load(found, load_file(found / "ema.safetensors"))
+        engine.load(found)
         counters, cursor = Counters(**trainer["counters"]), Cursor(**trainer["cursor"])
     log = MetricsLog(job.log, counters.step) if ranks.rank() == 0 else None
     if log is not None:
@@ -141,10 +141,16 @@ def _where(job: Job) -> Path | None:
     return Path(path) if path else None
 
 
-def _granularity(config: TrainConfig) -> int | None:
-    """None leaves the stream its default, which 1, 2, 4 and 8 workers share."""
-    default = next(n for n in (8, 4, 2, 1) if config.global_batch % n == 0)
-    return None if default % config.workers == 0 else config.workers
+def granularity(config: TrainConfig) -> int:
+    """What a new run's batches are multiples of: 8 where 1, 2, 4 or 8 workers share them.
+
+    A resumed run keeps its own, whatever its workers are now, or its batches would be others.
+    """
+    default = math.gcd(config.global_batch, DEFAULT_GRANULARITY)
+    if default % config.workers == 0:
+        return default
+    possible = range(config.workers, config.global_batch + 1)
+    return next(size for size in possible if config.global_batch % size == 0)
 
 
 def save(run: Run) -> Path:
@@ -162,6 +168,7 @@ def save(run: Run) -> Path:
                 {
                     "counters": asdict(counters),
                     "cursor": asdict(run.cursor),
+                    "granularity": run.stream.granularity,
                     "identity": job.identity,
                 },
             )

@@ -47,11 +47,11 @@ import sys
 from pathlib import Path
 from jobs.config import load_recipe
 from jobs.train import find_shards
-from jobs.training.engine import single_process_group
+from jobs.training.engine import process_group
 from jobs.training.loop import train_worker
 from jobs.training.prepare import make_job
 recipe = load_recipe(Path(sys.argv[1]), {"train.workers": "1"})
-single_process_group(int(sys.argv[2]))
+process_group(int(sys.argv[2]))
 train_worker({"job": make_job(recipe, find_shards(recipe))})
 """
 

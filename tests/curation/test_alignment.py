@@ -53,6 +53,7 @@ def test_true_films_beat_shuffled_ones(films):
     assert found.clips == len(films)
 
 
+@pytest.mark.slow
 def test_shifted_sound_is_no_better_than_shuffled(films):
     """A measure blind to sound a quarter second late."""
     found = measure(films, late_s=0.25)

@@ -10,7 +10,7 @@ import torch
 from benchmarks.random_shards import make_set
 from jobs.config import Recipe
 from jobs.training.config import TrainConfig
-from jobs.training.engine import environment, single_process_group
+from jobs.training.engine import environment, process_group
 from jobs.training.log import read
 from jobs.training.loop import train_worker
 from jobs.training.prepare import make_job
@@ -50,14 +50,14 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def process_group():
+def world_of_one():
     """A world of one for the whole session: DeepSpeed keeps the first group it meets."""
     before = dict(os.environ)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     os.environ.update(environment(TrainConfig()))
-    single_process_group(port)
+    process_group(port)
     needed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     os.environ.clear()
     os.environ.update(before)
@@ -66,10 +66,10 @@ def process_group():
 
 
 @pytest.fixture(scope="module")
-def alone(process_group):
+def alone(world_of_one):
     """The process is a training worker; environment and settings of torch are put back."""
     before, threads = dict(os.environ), torch.get_num_threads()
-    os.environ.update(process_group)
+    os.environ.update(world_of_one)
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)

@@ -11,8 +11,8 @@ from jobs.training import checkpoint
 from jobs.training.checkpoint import CheckpointError, DamagedError
 
 FILES = {
-    "zero/a.pt": b"shard of rank 0" * 50,
-    "zero/b.pt": b"shard of rank 1" * 50,
+    "state/rank-00000.safetensors": b"shard of rank 0" * 50,
+    "state/rank-00001.safetensors": b"shard of rank 1" * 50,
     "ema.safetensors": b"weights" * 30,
     "trainer.json": b'{"counters": {}}',
 }
@@ -20,7 +20,7 @@ FILES = {
 
 def put(folder, step, keep=3):
     def write(temporary):
-        (temporary / "zero").mkdir()
+        (temporary / "state").mkdir()
         for name, data in FILES.items():
             (temporary / name).write_bytes(data + str(step).encode() * 3)
 
@@ -67,7 +67,7 @@ def link(path):
 @pytest.mark.parametrize("damage", [truncate, flip, zero, empty, delete, link])
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
 def test_damage_is_found_and_passed_over_once(tmp_path, capfd, name, damage):
-    """Catches bytes that reach an unpickler unchecked, and a run that starts again at 0."""
+    """Catches bytes that are read unchecked, and a run that starts again at 0."""
     old, new = put(tmp_path, 10), put(tmp_path, 20)
     damage(new / name)
     with pytest.raises(DamagedError, match=str(new)):
@@ -80,12 +80,12 @@ def test_damage_is_found_and_passed_over_once(tmp_path, capfd, name, damage):
 
 
 def test_added_or_renamed_is_damage(tmp_path):
-    """Catches a foreign pickle beside ours, and a folder that claims another step."""
+    """Catches a foreign file beside ours, and a folder that claims another step."""
     path = put(tmp_path, 10)
-    (path / "zero" / "c.pt").write_bytes(b"foreign")
+    (path / "state" / "rank-00002.safetensors").write_bytes(b"foreign")
     with pytest.raises(DamagedError, match="unknown"):
         checkpoint.verify(path)
-    (path / "zero" / "c.pt").unlink()
+    (path / "state" / "rank-00002.safetensors").unlink()
     moved = path.rename(tmp_path / "step-00000030")
     with pytest.raises(DamagedError, match="holds step 10"):
         checkpoint.verify(moved)

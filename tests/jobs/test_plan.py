@@ -37,6 +37,7 @@ def planned(recipe, local_ray):
     return json.loads((recipe.out / "plan.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_plan_is_what_comes(recipe, planned):
     """A figure that counts the sample for the whole, or bytes that the shards do not have."""
     assert not (recipe.out / "plan").exists()
@@ -50,6 +51,7 @@ def test_the_plan_is_what_comes(recipe, planned):
     assert planned["film_hours"]["low"] == planned["film_hours"]["high"], "every header was read"
 
 
+@pytest.mark.slow
 def test_each_pass_has_its_hours(planned):
     """A pass that the plan forgets, or whose workers told nothing."""
     assert set(planned["worker_hours"]) == {"scan", "caption", "encode"}
@@ -62,6 +64,7 @@ def test_each_pass_has_its_hours(planned):
     assert planned["hours_here"]["value"] == pytest.approx(parts / planned["workers_here"])
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_too_small_is_refused(recipe, planned, monkeypatch, capsys):
     """A run that fills the disk in its third night."""
     usage = namedtuple("Usage", "total used free")

@@ -29,6 +29,7 @@ def recipe(tmp_path):
     return file
 
 
+@pytest.mark.slow
 def test_only_the_named_reason_is_tried_again(recipe, local_ray, capsys):
     """A replay that leaves a mended film alone, takes up another reason, or does not say what
     became of it."""

@@ -242,6 +242,7 @@ def test_a_changed_film_is_not_captioned(scene, tmp_path):
     assert tally.status["failed"] == len(gone)
 
 
+@pytest.mark.slow
 def test_many_requests_are_under_way_and_no_more_than_allowed(scene):
     """A pass that waits for one answer after another, or storms the server."""
     ledger, _ = scene

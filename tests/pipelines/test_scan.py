@@ -132,6 +132,7 @@ def test_a_second_run_does_nothing(scanned, monkeypatch):
     assert before == {p: p.stat().st_mtime_ns for p in ledger.folder.rglob("*.parquet")}
 
 
+@pytest.mark.slow
 def test_parallelism_leaves_no_trace(scanned, tmp_path):
     """Tables that depend on which worker was first."""
     config, ledger, _ = scanned
@@ -179,6 +180,7 @@ class Broken(measure.Measurer):
         raise OSError("no space left on device")
 
 
+@pytest.mark.slow
 def test_a_broken_system_stops_the_scan(tmp_path, local_ray, monkeypatch):
     """A scan that fails on film after film for hours, keeps nothing, or cannot go on afterwards."""
     for number in range(40):

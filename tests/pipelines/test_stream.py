@@ -77,23 +77,24 @@ def test_epoch_end_is_the_next_epoch(folder):
 def test_elastic(folder, cost):
     """Catches a plan that depends on the world: the multiset of every global batch must not."""
     walks = {}
-    for world in (1, 2, 4, 8):
+    for world in (1, 2, 3, 4, 8):
         ranks = [Stream(folder, 5, 16, rank, world, cost=cost) for rank in range(world)]
         count = epochs(ranks[0], 3)
         slots = [ids(take(stream, count)) for stream in ranks]
-        assert all(len({len(slot) for slot in step}) == 1 for step in zip(*slots, strict=True))
+        uneven = {max(map(len, step)) - min(map(len, step)) for step in zip(*slots, strict=True)}
+        assert uneven <= ({0, 1} if world == 3 else {0})
         walks[world] = [
             Counter(x for slot in step for x in slot) for step in zip(*slots, strict=True)
         ]
-    assert walks[1] == walks[2] == walks[4] == walks[8]
+    assert walks[1] == walks[2] == walks[3] == walks[4] == walks[8]
     assert len(walks[1]) > 10
 
 
 def test_world_may_change_mid_epoch(folder):
     """Catches a cursor that only means something to the world that wrote it."""
-    straight = [Counter(batch) for batch in ids(take(Stream(folder, 5, 16), 12))]
+    straight = [Counter(batch) for batch in ids(take(Stream(folder, 5, 16), 15))]
     walked, cursor = [], Cursor()
-    for world in (2, 8, 1, 4):
+    for world in (2, 8, 3, 1, 4):
         parts = [take(Stream(folder, 5, 16, rank, world), 3, cursor) for rank in range(world)]
         walked += [Counter(x for part in parts for x in ids(part)[i]) for i in range(3)]
         cursor = Cursor(**vars(parts[0][-1][0]))
@@ -195,10 +196,10 @@ def test_batches_cost_alike():
 
 
 def test_impossible_worlds_are_refused(folder):
-    """Catches ranks with unequal slots, which hang a collective."""
-    with pytest.raises(ValueError, match="world must divide"):
-        Stream(folder, 0, 16, rank=0, world=3)
-    with pytest.raises(ValueError, match="world must divide"):
+    """Catches ranks without a sample, and a rank outside its world."""
+    with pytest.raises(ValueError, match="world must be 1 to granularity=8"):
+        Stream(folder, 0, 16, rank=0, world=9)
+    with pytest.raises(ValueError, match="world must be 1 to granularity=8"):
         Stream(folder, 0, 16, rank=2, world=2)
 
 
