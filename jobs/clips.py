@@ -10,6 +10,7 @@ channels, F frames, S samples.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +103,7 @@ def sample(
     text = scene.text.float()[None].to(device)
     if not text.shape[1]:
         text = text.new_zeros(1, 1, text.shape[2])
-    common = {
+    common: dict[str, Any] = {
         "t": torch.zeros(1, device=device),
         "text": text,
         "text_mask": torch.full(text.shape[:2], bool(len(scene.text)), device=device),

@@ -24,8 +24,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Te
 
 def text_bias(mask: Tensor, media: int, dtype: torch.dtype) -> Tensor:
     """Additive bias [B,1,1,media+N] that hides padded text; mask [B,N] is True at real tokens."""
-    hidden = torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, float("-inf"))
-    return functional.pad(hidden, (media, 0))[:, None, None]
+    return functional.pad(key_bias(mask, dtype), (media, 0))
+
+
+def key_bias(there: Tensor, dtype: torch.dtype) -> Tensor:
+    """Additive bias [B,1,1,S] that hides keys; there [B,S] is True at those to be seen."""
+    hidden = torch.zeros_like(there, dtype=dtype).masked_fill(~there, float("-inf"))
+    return hidden[:, None, None]
 
 
 class HeadNorm(nn.Module):

@@ -79,6 +79,7 @@ def twice_as_told(media: Media | None) -> Media | None:
         text_mask=torch.cat([media.text_mask, torch.zeros_like(media.text_mask)]),
         condition=None if media.condition is None else twice(media.condition),
         mask=None if media.mask is None else twice(media.mask),
+        references=None if media.references is None else media.references.twice(),
     )
 
 

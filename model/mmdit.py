@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from model.attention import CrossAttention, HeadNorm
 from model.config import ModelConfig
+from model.references import References
 from model.rope import positions, time_rotation, video_rotation
 from model.stream import Stream
-from model.tower import Media, State, Tower, TowerBlock
+from model.tower import Context, Media, State, Tower, TowerBlock
 
 
 class Block(nn.Module):
@@ -52,7 +53,8 @@ class Block(nn.Module):
 def reads(attention: CrossAttention, reader: State, source: State) -> State:
     """The reader's media tokens read the source's, both rotated by time alone."""
     rotations = reader.rotation_time, source.rotation_time
-    return replace(reader, media=reader.media + attention(reader.media, source.media, rotations))
+    read = attention(reader.media, source.media, rotations, bias=source.media_bias)
+    return replace(reader, media=reader.media + read)
 
 
 class MMDiT(nn.Module):
@@ -93,8 +95,7 @@ class MMDiT(nn.Module):
         h, w = video.latent.shape[-2:]
         if h % c.patch or w % c.patch:
             raise ValueError(f"latent of {w}x{h} must be a multiple of patch={c.patch}")
-        stacked = torch.cat([video.latent, video.condition, video.mask], dim=1)  # [B,2C+1,T,h,w]
-        tokens = rearrange(stacked, "b c t (h p) (w q) -> b (t h w) (c p q)", p=c.patch, q=c.patch)
+        tokens = self.patches(video.latent, video.condition, video.mask)
         rows, cols = h // c.patch, w // c.patch
         where = c.rope_time * positions(video.times, c.clock, audio=False)
         return self.video.embed(
@@ -102,6 +103,32 @@ class MMDiT(nn.Module):
             tokens,
             video_rotation(where, rows, cols, c.head_dim, c.rope_split, c.rope_base),
             time_rotation(where, c.head_dim, c.rope_base, space=rows * cols),
+            self.video_context(video.references, h, w) if video.references else None,
+        )
+
+    def patches(self, latent: Tensor, condition: Tensor, mask: Tensor) -> Tensor:
+        """Latent, condition [B,C,T,h,w] and mask [B,1,T,h,w] as tokens [B,K,(2C+1)*p*p]."""
+        p = self.config.patch
+        stacked = torch.cat([latent, condition, mask], dim=1)  # [B,2C+1,T,h,w]
+        return rearrange(stacked, "b c t (h p) (w q) -> b (t h w) (c p q)", p=p, q=p)
+
+    def video_context(self, references: References, h: int, w: int) -> Context:
+        """Reference pictures as tokens, known all over."""
+        c, known = self.config, references.latent
+        if known.shape[-2:] != (h, w):
+            raise ValueError(
+                f"reference latents of {known.shape[-1]}x{known.shape[-2]} must have the clip's "
+                f"size, {w}x{h}"
+            )
+        rows, cols = h // c.patch, w // c.patch
+        where = (c.rope_time * references.positions(c.clock, audio=False)).flatten()
+        turn = video_rotation(where, rows, cols, c.head_dim, c.rope_split, c.rope_base)
+        turn_time = time_rotation(where, c.head_dim, c.rope_base, space=rows * cols)
+        return Context(
+            self.patches(known, known, torch.ones_like(known[:, :1])),
+            repeat(references.there, "b r -> b (r s)", s=rows * cols),
+            turn.by_row(len(known)),
+            turn_time.by_row(len(known)),
         )
 
     def embed_audio(self, audio: Media) -> State:
@@ -109,7 +136,17 @@ class MMDiT(nn.Module):
         c = self.config
         where = c.rope_time * positions(audio.times, c.clock, audio=True)
         turn = time_rotation(where, c.head_dim, c.rope_base)
-        return self.audio.embed(audio, rearrange(audio.latent, "b c l -> b l c"), turn, turn)
+        tokens = rearrange(audio.latent, "b c l -> b l c")
+        context = self.audio_context(audio.references) if audio.references else None
+        return self.audio.embed(audio, tokens, turn, turn, context)
+
+    def audio_context(self, references: References) -> Context:
+        """Reference sounds as tokens."""
+        c = self.config
+        where = c.rope_time * references.positions(c.clock, audio=True)
+        turn = time_rotation(where.flatten(), c.head_dim, c.rope_base).by_row(len(where))
+        tokens = rearrange(references.latent, "b c r -> b r c")
+        return Context(tokens, references.there, turn, turn)
 
     def unpatch(self, tokens: Tensor, video: Media) -> Tensor:
         """Tokens back to the latent's grid."""

@@ -20,18 +20,34 @@ PAPER_AUDIO_SCALE = 21 / 218
 
 @dataclass(frozen=True)
 class Rotation:
-    """Cosines and signed sines [K, D] of one token list, computed once a forward pass."""
+    """Cosines and signed sines of one token list, computed once a forward pass.
+
+    [K, D], or [B, 1, K, D] where the samples of a batch have positions of their own.
+    """
 
     cos: Tensor
     sin: Tensor
 
     def pad(self, tokens: int) -> "Rotation":
         """Append `tokens` positions that do not rotate: text has no place in time or space."""
-        shape = (tokens, self.cos.shape[1])
+        shape = (*self.cos.shape[:-2], tokens, self.cos.shape[-1])
         return Rotation(
-            torch.cat([self.cos, self.cos.new_ones(shape)]),
-            torch.cat([self.sin, self.sin.new_zeros(shape)]),
+            torch.cat([self.cos, self.cos.new_ones(shape)], dim=-2),
+            torch.cat([self.sin, self.sin.new_zeros(shape)], dim=-2),
         )
+
+    def after(self, first: "Rotation") -> "Rotation":
+        """These positions [K, D], shared by a batch, after `first` [B, 1, R, D]: [B, 1, R+K, D]."""
+        batch = first.cos.shape[:-2]
+        return Rotation(
+            torch.cat([first.cos, self.cos.expand(*batch, -1, -1)], dim=-2),
+            torch.cat([first.sin, self.sin.expand(*batch, -1, -1)], dim=-2),
+        )
+
+    def by_row(self, batch: int) -> "Rotation":
+        """The rotation [B*K, D] of every sample's own positions as [B, 1, K, D]."""
+        shape = (batch, 1, -1, self.cos.shape[-1])
+        return Rotation(self.cos.reshape(shape), self.sin.reshape(shape))
 
 
 def positions(times: Tensor, clock: str, audio: bool) -> Tensor:

@@ -34,6 +34,14 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, functional.layer_norm(x, x.shape[-1:], eps=EPS), 1 + scale)
 
 
+def apart(first: Modulation, count: int, rest: Modulation, total: int) -> Modulation:
+    """`first` for the first `count` of `total` tokens and `rest` for the others, [B,total,W]."""
+    both = zip(vars(first).values(), vars(rest).values(), strict=True)
+    sizes = count, total - count
+    joined = [[x.expand(-1, n, -1) for x, n in zip(pair, sizes, strict=True)] for pair in both]
+    return Modulation(*(torch.cat(pair, dim=1) for pair in joined))
+
+
 class Stream(nn.Module):
     """AdaLN, QKV, output projection and MLP of one token list."""
 

@@ -12,10 +12,11 @@ from einops import reduce
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.attention import CrossAttention, attend, text_bias
+from model.attention import CrossAttention, attend, key_bias, text_bias
 from model.config import ModelConfig
+from model.references import References
 from model.rope import Rotation, rotate
-from model.stream import Modulation, Stream, modulate
+from model.stream import Modulation, Stream, apart, modulate
 
 T_CHANNELS = 128  # of the sinusoidal code of t
 T_SCALE = 1000.0
@@ -35,23 +36,41 @@ class Media:
     text_mask: Tensor  # [B,N] bool, True at real tokens
     condition: Tensor | None = None  # video only: [B,C,T,h,w], black where nothing is known
     mask: Tensor | None = None  # video only: [B,1,T,h,w], 1 = keep
+    references: References | None = None  # what is seen or heard before the clip
+
+
+@dataclass(frozen=True)
+class Context:
+    """The tokens of references, which come before those of the clip."""
+
+    tokens: Tensor  # [B,R,channels]
+    there: Tensor  # [B,R] bool, False where a sample has fewer
+    rotation: Rotation  # [B,1,R,D]
+    rotation_time: Rotation  # [B,1,R,D]
 
 
 @dataclass(frozen=True)
 class State:
     """A tower's tokens inside the network and what stays fixed over its depth."""
 
-    media: Tensor  # [B,K,W]
+    media: Tensor  # [B,K,W], references first
     text: Tensor  # [B,N,W]
     vector: Tensor  # [B,W] from t and pooled text, activated
     rotation: Rotation  # [K+N,D], text not rotated
     rotation_time: Rotation  # [K,D], by time alone, for the exchange
     bias: Tensor  # [B,1,1,K+N]
+    references: int = 0  # how many of the K tokens are of references
+    clean: Tensor | None = None  # [B,W], the vector of references: their t is 1
 
     @property
     def tokens(self) -> int:
         """K."""
         return self.media.shape[1]
+
+    @property
+    def media_bias(self) -> Tensor | None:
+        """Bias [B,1,1,K] for who reads the media tokens; None when all of them are there."""
+        return self.bias[..., : self.tokens] if self.references else None
 
     def with_lists(self, lists: list[Tensor]) -> "State":
         """Replace the tokens: media and text apart, or concatenated."""
@@ -75,8 +94,13 @@ class TowerBlock(nn.Module):
         return [self.stream] if self.text_stream is None else [self.stream, self.text_stream]
 
     def modulations(self, state: State) -> list[Modulation]:
-        """One for each stream."""
-        return [stream.modulations(state.vector) for stream in self.streams]
+        """One for each stream; the tokens of references have that of their own t."""
+        found = [stream.modulations(state.vector) for stream in self.streams]
+        if state.clean is not None:
+            total = state.tokens + (state.text.shape[1] if self.text_stream is None else 0)
+            clean = self.stream.modulations(state.clean)
+            found[0] = apart(clean, state.references, found[0], total)
+        return found
 
     def token_lists(self, state: State) -> list[Tensor]:
         """One for each stream."""
@@ -127,20 +151,39 @@ class Tower(nn.Module):
         self.head = nn.Linear(width, channels_out)
 
     def embed(
-        self, media: Media, tokens: Tensor, rotation: Rotation, rotation_time: Rotation
+        self,
+        media: Media,
+        tokens: Tensor,
+        rotation: Rotation,
+        rotation_time: Rotation,
+        context: Context | None = None,
     ) -> State:
-        """Tokens [B,K,channels] and text as the first state."""
+        """Tokens [B,K,channels] and text as the first state, after references where there are."""
         text, mask = self.embed_text(media.text, media.text_mask)
         pooled = reduce(text * mask[..., None], "b n w -> b w", "sum") / mask.sum(1, keepdim=True)
-        code = sinusoids(media.t).to(tokens.dtype)
+        bias = text_bias(mask, tokens.shape[1], tokens.dtype)
+        clean = None
+        if context is not None:
+            tokens = torch.cat([context.tokens, tokens], dim=1)
+            rotation = rotation.after(context.rotation)
+            rotation_time = rotation_time.after(context.rotation_time)
+            bias = torch.cat([key_bias(context.there, tokens.dtype), bias], dim=-1)
+            clean = self.vector(torch.ones_like(media.t), pooled)
         return State(
             media=self.media_in(tokens),
             text=text,
-            vector=functional.silu(self.t_in(code) + self.pooled_in(pooled)),
+            vector=self.vector(media.t, pooled),
             rotation=rotation.pad(text.shape[1]),
             rotation_time=rotation_time,
-            bias=text_bias(mask, tokens.shape[1], tokens.dtype),
+            bias=bias,
+            references=0 if context is None else context.tokens.shape[1],
+            clean=clean,
         )
+
+    def vector(self, t: Tensor, pooled: Tensor) -> Tensor:
+        """Conditioning vector [B,W] of t [B] and pooled text [B,W]."""
+        code = sinusoids(t).to(pooled.dtype)
+        return functional.silu(self.t_in(code) + self.pooled_in(pooled))
 
     def embed_text(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Text tokens [B,N,W] and mask [B,N], with the null token in rows that have no text."""
@@ -152,9 +195,9 @@ class Tower(nn.Module):
         return embedded, mask | first
 
     def output(self, state: State) -> Tensor:
-        """Velocity of each media token, [B,K,channels]."""
+        """Velocity of each media token of the clip, [B,K,channels]; references have none."""
         shift, scale = self.head_modulation(state.vector)[:, None].chunk(2, dim=-1)
-        return self.head(modulate(state.media, shift, scale))
+        return self.head(modulate(state.media[:, state.references :], shift, scale))
 
 
 def sinusoids(t: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ N text tokens, D text channels.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,7 +127,7 @@ def make_batch(
 
     noise = normal(draws, "video", clean.shape[1:])
     t_video, t_audio = levels(tasks, t)
-    common = {"text": put(text), "text_mask": text_mask.to(o.device)}
+    common: dict[str, Any] = {"text": put(text), "text_mask": text_mask.to(o.device)}
     video = Media(
         latent=put(flow.interpolate(clean, noise, t_video)),
         t=t_video.to(o.device),

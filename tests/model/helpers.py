@@ -1,5 +1,6 @@
 """Small real inputs that the model's tests share."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -7,6 +8,7 @@ import torch
 from model.config import ModelConfig, named_config
 from model.geometry import AudioSpec, Geometry, VideoSpec
 from model.mmdit import MMDiT
+from model.references import Reference, gather
 from model.tower import Media
 
 CONFIG = ModelConfig(
@@ -63,6 +65,27 @@ def make_media(
     )
     sound = torch.randn(batch, *geometry.audio_shape, generator=g)
     return video, Media(sound, geometry.audio_times(), t, text, mask)
+
+
+def make_reference(
+    seed: int, kind: str = "both", frames: int = 5, geometry: Geometry = GEOMETRY
+) -> Reference:
+    """A random reference of `frames` frames: video, audio or both."""
+    g = torch.Generator().manual_seed(seed)
+    shape = replace(geometry, frames=frames)
+    picture = torch.randn(shape.video_shape, generator=g)
+    sound = torch.randn(shape.audio_shape, generator=g)
+    return Reference(
+        shape, picture if kind != "audio" else None, sound if kind != "video" else None
+    )
+
+
+def with_references(
+    media: tuple[Media, Media], rows: Sequence[Sequence[Reference]]
+) -> tuple[Media, Media]:
+    """Video and audio with the references of each sample."""
+    video, audio = (replace(m, references=r) for m, r in zip(media, gather(rows), strict=True))
+    return video, audio
 
 
 def tiny_model() -> MMDiT:

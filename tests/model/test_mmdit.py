@@ -184,29 +184,6 @@ def test_every_parameter_gets_a_gradient():
 FULL = Geometry(9, 32, 32, 8.0)  # channels of the shipped sizes
 
 
-def test_gradient_of_the_exchange_is_exact():
-    """Catches a wrong derivative anywhere between video in and audio out, in float64."""
-    model = make_model(awake=True, width=12, heads=2).double()
-    video, audio = (to_double(m) for m in make_media(batch=1, tokens=2))
-
-    def sound(latent: torch.Tensor) -> torch.Tensor:
-        return model(replace(video, latent=latent), audio)[1][:, :2, :3]
-
-    latent = video.latent[:, :, :, :2, :2].clone().requires_grad_()
-    video = replace(
-        video,
-        condition=video.condition[:, :, :, :2, :2],
-        mask=video.mask[:, :, :, :2, :2],
-    )
-    assert torch.autograd.gradcheck(sound, (latent,), atol=1e-6, rtol=1e-4)
-
-
-def to_double(media: Media) -> Media:
-    names = ["latent", "t", "text", "condition", "mask"]
-    there = {n: getattr(media, n).double() for n in names if getattr(media, n) is not None}
-    return replace(media, **there)
-
-
 @pytest.mark.parametrize(
     ("size", "millions"),
     [("test", 6), ("0.2b", 200), ("1b", 1200), ("8b", 8000), ("36b", 36_000)],
