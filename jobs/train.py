@@ -111,7 +111,9 @@ def fit(recipe: Recipe, job: Job) -> str:
         train_worker,
         train_loop_config={"job": job},
         scaling_config=ScalingConfig(
-            num_workers=config.workers,
+            num_workers=(
+                (config.min_workers, config.workers) if config.min_workers else config.workers
+            ),
             use_gpu=config.device == "cuda",
             resources_per_worker={"CPU": share if cluster.is_local() else config.threads},
         ),

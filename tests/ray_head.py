@@ -54,9 +54,31 @@ def ray_head(cpus: int = 2) -> Iterator[dict[str, str]]:
         )
     try:
         wait_for(dashboard, head)
-        yield environment | {"RAY_ADDRESS": f"http://127.0.0.1:{dashboard}"}
+        yield environment | {
+            "RAY_ADDRESS": f"http://127.0.0.1:{dashboard}",
+            "GCS_ADDRESS": f"127.0.0.1:{gcs}",  # for clients and nodes
+        }
     finally:
         end(head)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def ray_node(environment: dict[str, str], cpus: int = 1) -> Iterator[subprocess.Popen]:
+    """One node more for a head; it ends with the block."""
+    folder = tempfile.mkdtemp(prefix="ray-")
+    command = [
+        str(Path(sys.executable).parent / "ray"), "start", "--block",
+        f"--address={environment['GCS_ADDRESS']}", f"--num-cpus={cpus}",
+        "--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--disable-usage-stats",
+    ]  # fmt: skip
+    given = {k: v for k, v in environment.items() if k != "RAY_ADDRESS"}
+    with (Path(folder) / "log").open("w") as log:
+        node = subprocess.Popen(command, env=given, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield node
+    finally:
+        end(node)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -52,6 +52,12 @@ class TrainConfig(Settings):
     global_batch: int = Field(
         32, ge=1, description="samples a step over all workers, at the reference bucket"
     )
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="samples of a forward pass; a worker's share of the global batch goes through "
+        "in parts of about this size. None: in one",
+    )
     tasks: TaskMix = Field(default_factory=TaskMix)
     captions: CaptionMix = Field(default_factory=CaptionMix)
     density: Literal["uniform", "logit_normal"] = Field(
@@ -92,6 +98,12 @@ class TrainConfig(Settings):
     keep_last: int = Field(2, ge=1, description="complete checkpoints that are kept")
 
     workers: int = Field(2, ge=1, description="Ray Train workers")
+    min_workers: int | None = Field(
+        None,
+        ge=1,
+        description="go on with as few as this when nodes are lost, and with more when they are "
+        "back; none: wait for all `workers`",
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="cuda gives each worker one GPU")
     threads: int = Field(1, ge=1, description="CPU threads of a worker")
     dtype: Literal["float32", "bfloat16"] = Field(
@@ -110,6 +122,8 @@ class TrainConfig(Settings):
             raise ValueError(
                 f"global_batch={self.global_batch} must be at least workers={self.workers}"
             )
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers={self.min_workers} is above workers={self.workers}")
         if self.zero == 0 and self.dtype != "float32":
             raise ValueError(f"zero=0 keeps no float32 master of {self.dtype} weights; use zero=1")
         if not any(self.tasks.model_dump().values()):
@@ -138,7 +152,9 @@ FREE = frozenset(
         "keep_last",
         "device",
         "threads",
+        "micro_batch",
         "workers",
+        "min_workers",
         "zero",
         "max_failures",
         "max_bad_steps",

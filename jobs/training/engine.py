@@ -181,9 +181,13 @@ class Engine:
     def _masters(self) -> list[Tensor]:
         return [flat.master.detach() for flat in fragments.flats(self.deepspeed)]
 
-    def step(self, loss: Tensor, step: int) -> Stepped:
-        """Backward and optimizer step number `step`. Collective: every rank calls it."""
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Add a loss's gradient; `last` of the step reduces it over the ranks. Collective."""
+        self.deepspeed.set_gradient_accumulation_boundary(last)
         self.deepspeed.backward(loss)
+
+    def step(self, step: int) -> Stepped:
+        """Optimizer step number `step` by what `backward` gathered. Collective."""
         norm = self._plain_norm() if self.config.zero == 0 else None
         if norm is not None and not math.isfinite(norm):
             self.deepspeed.zero_grad()

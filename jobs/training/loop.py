@@ -1,8 +1,9 @@
 """The training loop of one worker: step, log, validate, sample, checkpoint."""
 
+import math
 import time
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 from curation.progress import say
@@ -11,13 +12,13 @@ from jobs.training.engine import rate
 from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
 from jobs.training.step import (
-    Batch,
-    Losses,
+    add_curves,
     bad_ids,
     counts,
     curves,
     losses,
     make_batch,
+    no_curves,
     reduce_curves,
     weighted,
 )
@@ -70,19 +71,24 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
     """One global batch. NaN or Inf in any rank's loss or gradient changes no weight anywhere."""
     step, config = run.counters.step, run.job.config
     total = counts(samples, run.objective)
-    batch = make_batch(samples, run.objective, run.job.model, audio=total.heard > 0)
-    found = losses(run.engine, batch)
-    loss = weighted(found, config, total)
-    bad = 0.0 if bool(loss.isfinite()) else 1.0
-    means, (bad, tokens) = reduce_curves(curves(found, batch), (bad, float(batch.tokens)))
+    sums, tokens, bad = no_curves(), 0, []
+    parts = micro_batches(samples, total.samples, config.micro_batch)
+    for number, part in enumerate(parts, 1):
+        batch = make_batch(part, run.objective, run.job.model, audio=total.heard > 0)
+        found = losses(run.engine, batch)
+        run.engine.backward(weighted(found, config, total), last=number == len(parts))
+        sums = add_curves(sums, curves(found, batch))
+        tokens += batch.tokens
+        bad += bad_ids(found, batch)
+    stepped = run.engine.step(step)
+    means, (all_tokens,) = reduce_curves(sums, (float(tokens),))
     run.counters.samples += total.samples
-    run.counters.tokens += int(tokens)
-    line = {"samples": float(total.samples), "tokens": tokens}
-    if bad:
-        return Taken(applied=False, line=line, trouble=_trouble(found, batch))
-    stepped = run.engine.step(loss, step)
-    if not stepped.applied:
-        return Taken(applied=False, line=line, trouble=_trouble(found, batch))
+    run.counters.tokens += int(all_tokens)
+    line = {"samples": float(total.samples), "tokens": all_tokens}
+    if not stepped.applied:  # without a bad loss it is the gradient of any of them
+        named = list(chain.from_iterable(ranks.gather(bad)))
+        trouble = named or list(chain.from_iterable(ranks.gather([s.clip_id for s in samples])))
+        return Taken(applied=False, line=line, trouble=trouble)
     weights = config.loss
     line["loss"] = weights.video * means.get("loss/video", 0.0)
     line["loss"] += weights.audio * means.get("loss/audio", 0.0)
@@ -90,8 +96,16 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
     return Taken(applied=True, line=line, trouble=[])
 
 
-def _trouble(found: Losses, batch: Batch) -> list[str]:
-    return list(chain.from_iterable(ranks.gather(bad_ids(found, batch))))
+def micro_batches(samples: list[Sample], whole: int, size: int | None) -> list[list[Sample]]:
+    """A rank's samples in parts of about `size`, as many on every rank of a batch of `whole`.
+
+    ZeRO reduces gradients in every backward pass, so all ranks have to make as many.
+    """
+    if size is None:
+        return [samples]
+    count = math.ceil(whole // ranks.world() / size)
+    edges = [len(samples) * n // count for n in range(count + 1)]
+    return [samples[a:b] for a, b in pairwise(edges)]
 
 
 def note(run: Run, taken: Taken, waited: float, took: float) -> bool:

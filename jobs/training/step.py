@@ -31,6 +31,7 @@ VARIANTS = ("short", "long", "structured")
 BINS = 4  # of the noise level t, for the curves
 TYPICAL_TEXT = 32  # tokens; text is a small part of a sample's cost
 STREAMS = ("video", "audio")
+Curves = dict[str, tuple[float, int]]  # (sum, count) by name
 Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | None]]
 
 
@@ -235,9 +236,9 @@ def weighted(found: Losses, config: TrainConfig, total: Counts) -> Tensor:
     return ranks.world() * (config.loss.video * video + config.loss.audio * audio)
 
 
-def curves(found: Losses, batch: Batch) -> dict[str, tuple[float, int]]:
+def curves(found: Losses, batch: Batch) -> Curves:
     """(sum, count) of local losses for every curve, always the same keys in the same order."""
-    sums = dict.fromkeys(curve_names(), (0.0, 0))
+    sums = no_curves()
     bins = (batch.t * BINS).long().clamp(max=BINS - 1).tolist()
     for stream, values, there in (
         ("video", found.video, batch.makes_video.tolist()),
@@ -258,6 +259,16 @@ def curves(found: Losses, batch: Batch) -> dict[str, tuple[float, int]]:
     return sums
 
 
+def no_curves() -> Curves:
+    """Every curve without a sample."""
+    return dict.fromkeys(curve_names(), (0.0, 0))
+
+
+def add_curves(one: Curves, two: Curves) -> Curves:
+    """The curves of two parts of a batch."""
+    return {name: (one[name][0] + two[name][0], one[name][1] + two[name][1]) for name in one}
+
+
 def curve_names() -> list[str]:
     """Loss by stream, by task and stream, by quarter of t (0 is noisiest) and stream."""
     return [
@@ -267,9 +278,7 @@ def curve_names() -> list[str]:
     ]
 
 
-def reduce_curves(
-    local: dict[str, tuple[float, int]], extra: Sequence[float]
-) -> tuple[dict[str, float], list[float]]:
+def reduce_curves(local: Curves, extra: Sequence[float]) -> tuple[dict[str, float], list[float]]:
     """Means of the curves over the global batch, and the sums of `extra`. Collective.
 
     Curves without a sample in this batch are left out.
@@ -285,10 +294,9 @@ def reduce_curves(
 
 
 def bad_ids(found: Losses, batch: Batch) -> list[str]:
-    """Samples of this rank whose loss is not finite; all of them when only the gradient is bad."""
+    """Samples of this rank whose loss is not finite."""
     sound = torch.isfinite(found.video) & torch.isfinite(found.audio)
-    named = [name for name, good in zip(batch.ids, sound.tolist(), strict=True) if not good]
-    return named or batch.ids
+    return [name for name, good in zip(batch.ids, sound.tolist(), strict=True) if not good]
 
 
 def sample_cost(model: ModelConfig, rendition: str) -> Callable[[dict[str, Geometry]], float]:

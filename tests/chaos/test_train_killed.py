@@ -30,14 +30,16 @@ TRAIN = {
 }
 
 
-def recipe(folder):
+def recipe(folder, **train):
     out = folder / "run"
     shards = out / "data" / "shards" / "set"
     shards.mkdir(parents=True)
     make_set(shards, {5: 40, 9: 16}, val=3)
     set_current(DataRoot(out / "data"), shards)
     path = folder / "recipe.yaml"  # JSON is YAML
-    path.write_text(json.dumps({"name": "killed", "out": str(out), "train": TRAIN}))
+    path.write_text(
+        json.dumps({"name": "killed", "seed": 1, "out": str(out), "train": TRAIN | train})
+    )
     return path, out
 
 
