@@ -40,6 +40,9 @@ VERBS = {
     "doctor": "what is installed, reachable or missing, and how to get it",
 }
 
+PARTS: dict[tuple[str, ...], str] = {
+    ("plan", "model"): "plan_model"
+}  # another subject of a verb, in a file of its own
 
 # Nothing of ours calls home, and our own progress is the output; a person who wants a library's
 # telemetry or bars sets the variable.
@@ -74,8 +77,11 @@ def run_verb(verb: str, words: list[str]) -> int:
     """Load the recipe, apply overrides and run `jobs.<verb>.run(recipe, positional words)`."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    module = importlib.import_module(f"jobs.{verb}")
-    if {"-h", "--help"} & set(words):
+    if part := PARTS.get((verb, *words[:1])):
+        module, words = importlib.import_module(f"jobs.{part}"), words[1:]
+    else:
+        module = importlib.import_module(f"jobs.{verb}")
+    if not part and {"-h", "--help"} & set(words):
         say(describe(verb, module.__doc__ or "", getattr(module, "SECTIONS", ())))
         return DONE
     try:

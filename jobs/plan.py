@@ -1,6 +1,7 @@
 """What curating these films will cost: hours of each pass, storage, shards, node-hours.
 
   reelmill plan recipe.yaml [films ...]
+  reelmill plan model [sizes ...]         what a model costs instead (`plan model --help`)
 
 Reads headers for the length of the whole, puts a few films through every pass of `reelmill curate`
 in a folder that is removed afterwards, and extrapolates by length. Each figure comes with the band

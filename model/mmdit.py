@@ -163,6 +163,8 @@ def initialise(model: MMDiT) -> None:
     Zero gates make a fresh block the identity, zero outputs of text and audio-video attention let
     the towers start apart, the zero head makes the first velocity 0.
     """
+    if next(model.parameters()).is_meta:  # has no values; torch would import its compiler for them
+        return
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

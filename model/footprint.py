@@ -1,0 +1,128 @@
+"""What training takes in memory, by formula: weights, gradients, optimizer states, activations.
+
+Activations are what autograd keeps between the forward and the backward pass, counted layer by
+layer in units of one token's features and tested against what torch really saves. Attention is
+taken to be a fused kernel, which keeps its inputs and output but no scores. Workspace of kernels,
+buckets of collectives and fragmentation come on top.
+
+Letters: W width, r mlp_ratio; video, audio, text are token counts of one sample.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from model.config import ModelConfig
+from model.mmdit import MMDiT
+
+GIB = 2**30
+STAGES = (0, 1, 2, 3)  # ZeRO: nothing, optimizer states, gradients too, weights too are shared out
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters by part."""
+
+    video: int
+    audio: int
+    exchange: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.video + self.audio + self.exchange
+
+
+@dataclass(frozen=True)
+class States:
+    """Bytes that one GPU holds of what belongs to the weights."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.weights + self.gradients + self.optimizer
+
+
+def count_weights(config: ModelConfig) -> Weights:
+    """Parameters of a configuration, counted on the meta device: no memory is taken."""
+    with torch.device("meta"):
+        model = MMDiT(config)
+    parts = {"video": 0, "audio": 0, "exchange": 0}
+    for name, parameter in model.named_parameters():
+        inside = name.split(".")[2] if name.startswith("blocks.") else name.split(".")[0]
+        parts[inside if inside in ("video", "audio") else "exchange"] += parameter.numel()
+    return Weights(**parts)
+
+
+def states(weights: int, stage: int, gpus: int, half: bool = True) -> States:
+    """Bytes on one of `gpus` under ZeRO `stage` (Rajbhandari et al. 2020, §5) with AdamW.
+
+    Weights and gradients are bfloat16 (`half`) or float32. The optimizer holds float32: the master
+    weights, two moments and the running average, 16 bytes a weight.
+    """
+    size = 2 if half else 4
+    return States(
+        weights * size / (gpus if stage >= 3 else 1),
+        weights * size / (gpus if stage >= 2 else 1),
+        weights * 16 / (gpus if stage >= 1 else 1),
+    )
+
+
+def stream_kept(tokens: int, config: ModelConfig) -> int:
+    """Elements kept of one token list in a block.
+
+    Attention: input, normalised, modulated, qkv (3), rotated query and key, value, output,
+    projected. MLP: input, normalised, modulated, up (r), activated (r), down.
+    """
+    return tokens * config.width * (15 + 2 * config.mlp_ratio)
+
+
+def read_kept(reader: int, source: int, config: ModelConfig) -> int:
+    """Elements kept of a cross-attention.
+
+    Of who reads: input, normalised, query twice (plain, normalised), output; of what is read:
+    normalised, key and value, normalised key.
+    """
+    return config.width * (5 * reader + 4 * source)
+
+
+def block_kept(config: ModelConfig, video: int, audio: int, text: int) -> int:
+    """Elements kept of one block, dual-stream or single-stream alike."""
+    total = 0
+    for media, crosses in ((video, True), (audio, config.text_cross_audio)):
+        if media:
+            total += stream_kept(media + text, config)
+            total += read_kept(media, text, config) if crosses else 0
+    if video and audio:
+        total += read_kept(audio, video, config) + read_kept(video, audio, config)
+    return total
+
+
+def ends_kept(config: ModelConfig, video: int, audio: int, text: int) -> int:
+    """Elements kept outside the blocks: inputs of the embeddings, and the head's three."""
+    picture = (2 * config.video_channels + 1) * config.patch**2 + 3 * config.width
+    sound = config.audio_channels + 3 * config.width
+    towers = bool(video) + bool(audio)
+    return video * picture + audio * sound + towers * text * config.text_dim
+
+
+def activations(
+    config: ModelConfig, video: int, audio: int, text: int, *, checkpointed: bool
+) -> int:
+    """Elements that one sample's forward pass keeps for its backward pass.
+
+    Checkpointed by block, only the token lists between blocks are kept, and one block at a time is
+    run again.
+    """
+    text = max(text, 1)
+    depth = config.dual + config.single
+    block = block_kept(config, video, audio, text)
+    ends = ends_kept(config, video, audio, text)
+    if not checkpointed:
+        return depth * block + ends
+    between = sum(media + text for media in (video, audio) if media) * config.width
+    return depth * between + block + ends
