@@ -1,6 +1,7 @@
 """One clip to make, as plain values: what stands in `clip.json` and makes the same bytes again."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from curation.files import fingerprint, sha256_file
 from curation.settings import Settings
 from jobs.config import RecipeError
 from jobs.generate_config import Box, GenerateConfig
+from jobs.shots import caption
+from jobs.tags import check_tags, order
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
 
 MAX_JSON_BYTES = 1 << 20
@@ -19,7 +22,7 @@ MAX_JSON_BYTES = 1 << 20
 class Given(Settings):
     """A file that the clip is made from, held to its content."""
 
-    role: Literal["frame", "clip", "source", "mask", "sound"]
+    role: Literal["frame", "clip", "source", "mask", "sound", "image", "video", "Audio"]
     path: Path
     sha256: str
     field: str = Field(description="recipe field that named it")
@@ -55,11 +58,13 @@ class ClipRequest(Settings):
     span: tuple[float, float] | None = None
     inside: Box | None = None
     make: Literal["both", "sound", "picture"] = "both"
+    references: tuple[Given, ...] = Field((), description="nearest to the clip first")
 
     @property
     def name(self) -> str:
         """The clip's file name without ending: named by its content."""
-        return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json'))}"
+        without = set() if self.references else {"references"}  # as it was before there were any
+        return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json', exclude=without))}"
 
     def geometry(self, card: dict[str, Any]) -> Geometry:
         """Sizes under the autoencoders of a checkpoint."""
@@ -84,6 +89,10 @@ def requests(
         )
     }
     given = tuple(files(config, size["frames"], size["fps"], keep))
+    for prompt in prompts:
+        check_tags(prompt, config.references)
+        caption(prompt, size["frames"] / size["fps"])
+    named = tuple(reference_files(config, size["frames"], size["fps"]))
     return [
         ClipRequest(
             prompt=prompts[number % len(prompts)],
@@ -92,6 +101,7 @@ def requests(
             threads=threads,
             keep=keep,
             given=given,
+            references=named,
             **size,
             **shared,
         )
@@ -126,6 +136,19 @@ def files(config: GenerateConfig, frames: int, fps: float, keep: int) -> Iterato
     elif config.make == "picture" and config.source:
         start = config.source_start
         yield hold(config.source, "source", role="sound", frames=frames, start=start)
+
+
+def reference_files(config: GenerateConfig, frames: int, fps: float) -> Iterator[Given]:
+    """The files of the prompt's tags, in order. Raises RecipeError."""
+    for tag in order(config.references):
+        named = config.references[tag]
+        yield hold(
+            named.path,
+            f"references.{tag}",
+            role=re.split("[_-]", tag)[0],
+            frames=max(1, round(named.seconds * fps)) if named.seconds else frames,
+            start=named.start,
+        )
 
 
 def sizes(config: GenerateConfig, card: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from model.geometry import Geometry
 from model.guidance import Guidance, Velocity, guide
 from model.mmdit import Media
 from model.noise import Draw
+from model.references import Reference, gather
 from model.sample import Method, grid, integrate
 from model.tiles import decode_whole_or_tiled, encode_whole_or_tiled
 from model.vae import AudioCodec, VideoCodec
@@ -45,6 +46,7 @@ class Scene:
     draw: Draw
     video: Given | None = None
     audio: Given | None = None
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,13 @@ def sample(
         "text": text,
         "text_mask": torch.full(text.shape[:2], bool(len(scene.text)), device=device),
     }
+    before = [r and r.to(device, torch.float32) for r in gather([scene.references])]
     video = Media(
         latent=scene.draw.normal("video", (C, T, h, w))[None].to(device),
         times=g.video_times().to(device),
         condition=known.latent,
         mask=known.mask,
+        references=before[0],
         **common,
     )
     audio = Media(
@@ -120,6 +124,7 @@ def sample(
         times=g.audio_times().to(device),
         condition=None if scene.audio is None else scene.audio.latent[None].to(black.float()),
         mask=None if scene.audio is None else scene.audio.keep[None].to(black.float()),
+        references=before[1],
         **common,
     )
     times = grid(sampling.steps, sampling.shift)

@@ -8,7 +8,8 @@ From text alone, or with: `image`, `last_image`, `keyframes` (pictures at times)
 where a film ends, or with `extend: backward` makes what came before); `source` with `mask`, `box`
 or `span` (makes these parts of a film anew) or with `inside` (paints around it); `source` with
 `make: sound` (sound for a film); `sound` with `make: picture` (picture for a sound).
-docs/generate.md shows each. What is kept comes back unchanged, before the mp4's own coding.
+`references` gives files to the tags of a prompt (`@image_1`, `@video_1`, `@Audio-0`); times in a
+prompt, `[0.0-2.5s] …`, divide it into shots. docs/generate.md shows each. What is kept comes back unchanged, before the mp4's own coding.
 """
 
 import os
@@ -25,6 +26,9 @@ from jobs.clips import Decoders, Sampling, Scene, decode, sample
 from jobs.config import Recipe, RecipeError, code_version
 from jobs.given import known
 from jobs.paste import encode_known, pasted
+from jobs.reference_files import references
+from jobs.shots import caption
+from jobs.tags import without_tags
 from jobs.training import checkpoint
 from jobs.training.samples import load_decoders
 from model.config import ModelConfig
@@ -65,9 +69,10 @@ class Maker:
         given = known(request, geometry, self.decoders.audio.sounds)
         scene = Scene(
             geometry,
-            self.text.encode([request.prompt])[0],
+            self.text.encode([caption(without_tags(request.prompt), geometry.seconds)])[0],
             Draw(request.seed, "clip", 0),
-            *(encode_known(self.decoders, given, geometry) if given else ()),
+            *(encode_known(self.decoders, given, geometry) if given else (None, None)),
+            references=references(request, geometry, self.decoders),
         )
         guidance = Guidance(
             request.guidance_video,

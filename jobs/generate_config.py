@@ -1,9 +1,9 @@
 """What `reelmill generate` is asked for. Apart from the code: reading a recipe stays quick."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from curation.settings import Settings
 
@@ -16,6 +16,25 @@ class Keyframe(Settings):
 
     image: Path = Field(description="PNG or JPEG")
     at: float = Field(ge=0, description="seconds")
+
+
+class ReferenceFile(Settings):
+    """A file that a prompt speaks of by its tag; a plain path will do."""
+
+    path: Path = Field(description="PNG or JPEG for an image, a film, or a sound")
+    start: float = Field(0.0, ge=0, description="seconds into a film or sound")
+    seconds: float | None = Field(
+        None, gt=0, le=600, description="how much of it; default the clip's length"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:  # noqa: ANN401 - what YAML holds
+        return {"path": value} if isinstance(value, str | Path) else value
+
+
+NAME = "image_[1-9][0-9]?|video_[1-9][0-9]?|Audio-[0-9]{1,2}"  # of a reference
+Tag = Annotated[str, StringConstraints(pattern=f"^({NAME})$")]
 
 
 class GenerateConfig(Settings):
@@ -58,6 +77,11 @@ class GenerateConfig(Settings):
     sound: Path | None = Field(None, description="film or sound file whose sound is given")
     make: Literal["both", "sound", "picture"] = Field(
         "both", description="sound: for the picture of `source`; picture: keeps its sound"
+    )
+    references: dict[Tag, ReferenceFile] = Field(
+        default_factory=dict,
+        max_length=9,
+        description="files of the prompt's tags, e.g. {image_1: cat.png, Audio-0: voice.wav}",
     )
     frames: int | None = Field(None, ge=1, le=10_001, description="length in frames, 1 + 4k")
     seconds: float | None = Field(None, gt=0, le=600, description="length, instead of frames")

@@ -179,12 +179,19 @@ REQUESTS = {
     "sound for a film": {"source": "film.mp4", "source_start": 1.0, "make": "sound"},
     "picture for a sound": {"sound": "film.mp4", "make": "picture"},
     "edit that keeps the sound": {"source": "film.mp4", "box": (0, 0, 1, 0.5), "make": "picture"},
+    "references": {
+        "prompt": "the grey of @image_1 moves as in @video_1 and sounds like @Audio-0",
+        "references": {"image_1": "dark.png", "video_1": "film.mp4", "Audio-0": "film.mp4"},
+    },
 }
 
 
 def with_files(folder, fields):
     """A request's fields with the paths of its files."""
-    put = {k: folder / v for k, v in fields.items() if isinstance(v, str) and "." in v}
+    files = {k: v for k, v in fields.items() if k != "prompt" and isinstance(v, str)}
+    put = {k: folder / v for k, v in files.items() if "." in v}
+    if "references" in fields:
+        put["references"] = {tag: folder / name for tag, name in fields["references"].items()}
     if "keyframes" in fields:
         put["keyframes"] = [k | {"image": folder / k["image"]} for k in fields["keyframes"]]
     return fields | put
@@ -221,6 +228,7 @@ def test_impossible_requests_name_field_and_fix(trained, tmp_path):
         ({"clip": tmp_path / "short.mp4", "keep": 5}, r"generate\.clip: .*lower generate\.keep"),
         ({"clip": tmp_path / "short.mp4", "keep": 6}, r"generate\.keep is 6.*1 \+ 4k"),
         ({"checkpoint": tmp_path}, "there is no checkpoint"),
+        ({"prompt": "@image_1"}, r"generate\.prompt names @image_1"),
     ):
         with pytest.raises(RecipeError, match=message):
             ask(trained, **fields)
