@@ -9,7 +9,8 @@ where a film ends, or with `extend: backward` makes what came before); `source` 
 or `span` (makes these parts of a film anew) or with `inside` (paints around it); `source` with
 `make: sound` (sound for a film); `sound` with `make: picture` (picture for a sound).
 `references` gives files to the tags of a prompt (`@image_1`, `@video_1`, `@Audio-0`); times in a
-prompt, `[0.0-2.5s] …`, divide it into shots. docs/generate.md shows each. What is kept comes back unchanged, before the mp4's own coding.
+prompt, `[0.0-2.5s] …`, divide it into shots. docs/generate.md shows each. What is kept comes back
+unchanged, before the mp4's own coding.
 """
 
 import os

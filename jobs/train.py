@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from curation.places import Place
 from curation.progress import say
@@ -89,12 +90,17 @@ def resume_point(job: Job) -> int:
     trainer = checkpoint.read_trainer(found)
     for field, now in job.identity.items():
         then = trainer["identity"].get(field)
-        if then != now:
+        if weights_of(then) != weights_of(now):
             raise RecipeError(
                 f"{field} was {then} in the run in {job.out} and is {now} now; set it back, use "
                 "another `out`, or add the word `fresh` to start over"
             )
     return checkpoint.step_of(found)
+
+
+def weights_of(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """A field of a run's identity; of a mapping what is not 0: a task that came later is such."""
+    return {k: v for k, v in value.items() if v} if isinstance(value, dict) else value
 
 
 def fit(recipe: Recipe, job: Job) -> str:

@@ -31,6 +31,10 @@ class Task(StrEnum):
     OUTPAINT = "outpaint"  # a box at rest
     VIDEO_TO_AUDIO = "video_to_audio"  # the whole picture
     AUDIO_TO_VIDEO = "audio_to_video"  # the whole sound
+    REFERENCE_IMAGE = "reference_image"  # a picture before the clip's time
+    REFERENCE_CLIP = "reference_clip"  # a clip, with its sound if it has one, before its time
+    REFERENCE_SOUND = "reference_sound"  # a sound before its time
+    EDIT = "edit"  # what is edited, whole and without a mask, before its time
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from curation.files import sha256_file
 from curation.places import Place, Remote
 from curation.stores import StorageError
 from model.geometry import Geometry
+from model.noise import Draw
+from pipelines.companions import companions
 from pipelines.contract import bucket_geometry, read_contract, read_index, sample_shapes
 from pipelines.plan_batches import Plan, batch_sizes
 from pipelines.shards import Entry, ShardError, read_sample
@@ -59,6 +61,7 @@ class Sample:
     text: dict[str, Tensor]  # variant -> [N,D], real tokens only; variants the clip has
     info: dict[str, Any]  # the sample's json
     stds: dict[str, Tensor] = field(default_factory=dict)  # as videos, where the set stores them
+    other: "Sample | None" = None  # another clip of the film, where the stream was asked for it
 
     @property
     def video(self) -> Tensor:
@@ -185,7 +188,8 @@ class Stream:
     `cost` gives a sample's cost from its bucket's geometry (by rendition); batches of all buckets
     then cost about the same and `global_batch` is that of the most common bucket. Batches are
     multiples of `granularity`; a `world` that divides it shares them out evenly, and none may be
-    above it. Raises ValueError for settings that are not possible.
+    above it. `wants` says of which visits another clip of the same film and bucket is read too
+    (`Sample.other`). Raises ValueError for settings that are not possible.
     """
 
     folder: Place
@@ -198,6 +202,7 @@ class Stream:
     granularity: int | None = None
     prefetch: int = 2  # batches read ahead
     stall_s: float = 60.0  # a read that takes longer is an error, not a hang
+    wants: Callable[[str, int], bool] | None = None  # of clip id and visit
     sizes: dict[str, int] = field(init=False)  # samples of a global batch, by bucket
 
     def __post_init__(self) -> None:
@@ -220,6 +225,7 @@ class Stream:
         sizes = batch_sizes(costs, counts, self.global_batch, self.granularity)
         self.sizes = dict(zip(names, sizes, strict=True))
         self.plan = Plan(shards, buckets, sizes, self.seed)
+        self._others = companions(self.reader.columns, self._rows) if self.wants else None
 
     def length(self, epoch: int) -> int:
         """Global batches of an epoch."""
@@ -232,6 +238,14 @@ class Stream:
         mine = slice(*(size * n // self.world for n in (self.rank, self.rank + 1)))
         rows = self._rows[batch.rows[mine]]
         return list(zip(rows.tolist(), batch.visits[mine].tolist(), strict=True))
+
+    def sample(self, row: int, visit: int) -> Sample:
+        """One visit, with another clip of its film where that is wanted and there is one."""
+        sample = self.reader.sample(row, visit)
+        if self.wants is None or self._others is None or not self.wants(sample.clip_id, visit):
+            return sample
+        other = self._others.of(row, Draw(self.seed, sample.clip_id, visit))
+        return sample if other is None else replace(sample, other=self.reader.sample(other))
 
     def batches(
         self, cursor: Cursor | None = None
@@ -293,7 +307,7 @@ class Stream:
                 for here, after in self.cursors(cursor):
                     if ahead is not None:
                         ahead.go_on()
-                    samples = [self.reader.sample(row, visit) for row, visit in self.rows(here)]
+                    samples = [self.sample(row, visit) for row, visit in self.rows(here)]
                     if not _put(ready, (after, samples), stop):
                         return
             except Exception as error:  # the consumer raises it

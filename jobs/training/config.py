@@ -22,6 +22,12 @@ class TaskMix(Settings):
     outpaint: float = Field(0.0, ge=0, description="a box at rest is given")
     video_to_audio: float = Field(0.0, ge=0, description="the whole picture is given")
     audio_to_video: float = Field(0.0, ge=0, description="the whole sound is given")
+    reference_image: float = Field(0.0, ge=0, description="a picture of the film is shown before")
+    reference_clip: float = Field(0.0, ge=0, description="another clip of the film is shown before")
+    reference_sound: float = Field(0.0, ge=0, description="sound of the film is heard before")
+    edit: float = Field(
+        0.0, ge=0, description="the clip is shown before with a box of it from another clip"
+    )
 
 
 class CaptionMix(Settings):

@@ -14,6 +14,7 @@ from jobs.training import checkpoint, ranks
 from jobs.training.config import TrainConfig
 from jobs.training.engine import Engine, prepare
 from jobs.training.log import MetricsLog
+from jobs.training.references import wants_other
 from jobs.training.step import Objective, sample_cost
 from jobs.training.validate import held_out_rows
 from model.config import ModelConfig
@@ -94,6 +95,7 @@ def begin(job: Job) -> Run:
         world=ranks.world(),
         cost=sample_cost(job.model, config.rendition),
         granularity=trainer.get("granularity") or granularity(config),
+        wants=wants_other(config.tasks, job.seed),
     )
     reader = Reader(shards)
     objective = Objective(

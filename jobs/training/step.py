@@ -16,6 +16,7 @@ from torch import Tensor
 
 from jobs.training import ranks
 from jobs.training.config import CaptionMix, TrainConfig
+from jobs.training.references import references_of
 from model import flow
 from model.conditions import Task, condition, draw_task, levels
 from model.config import ModelConfig
@@ -23,6 +24,7 @@ from model.flops import forward_flops, token_counts
 from model.geometry import Geometry
 from model.mmdit import Media
 from model.noise import Draw, normal, uniform
+from model.references import gather
 from model.regions import draw_keep
 from model.text import pad_text
 from pipelines.stream import Sample
@@ -32,6 +34,7 @@ BINS = 4  # of the noise level t, for the curves
 TYPICAL_TEXT = 32  # tokens; text is a small part of a sample's cost
 STREAMS = ("video", "audio")
 Curves = dict[str, tuple[float, int]]  # (sum, count) by name
+NEEDS_SOUND = {Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO, Task.REFERENCE_SOUND}
 Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | None]]
 
 
@@ -111,7 +114,8 @@ def make_batch(
     masks = torch.stack(
         [draw_keep(task, (T, h, w), draw) for task, draw in zip(tasks, draws, strict=True)]
     )
-    known = condition(clean, masks, o.constants[f"black.{rendition}.{first.bucket}"])
+    black = o.constants[f"black.{rendition}.{first.bucket}"]
+    known = condition(clean, masks, black)
     texts = [
         choose_text(s.text, o.config.captions, draw, plain=plain, dim=o.text_dim)
         for s, draw in zip(samples, draws, strict=True)
@@ -126,6 +130,11 @@ def make_batch(
     def put(x: Tensor) -> Tensor:
         return x.to(o.device, o.dtype)
 
+    before = [
+        references_of(task, sample, rendition, black, draw)
+        for task, sample, draw in zip(tasks, samples, draws, strict=True)
+    ]
+    seen, spoken = (r and r.to(o.device, o.dtype) for r in gather(before))
     noise = normal(draws, "video", clean.shape[1:])
     t_video, t_audio = levels(tasks, t)
     common: dict[str, Any] = {"text": put(text), "text_mask": text_mask.to(o.device)}
@@ -135,6 +144,7 @@ def make_batch(
         times=geometry.video_times().to(o.device),
         condition=put(known.latent),
         mask=put(known.mask),
+        references=seen,
         **common,
     )
     sound, target = None, None
@@ -146,6 +156,7 @@ def make_batch(
             latent=put(flow.interpolate(heard, noise_audio, t_audio)),
             t=t_audio.to(o.device),
             times=geometry.audio_times().to(o.device),
+            references=spoken,
             **common,
         )
         target = flow.velocity(heard, noise_audio).to(o.device)
@@ -171,8 +182,7 @@ def task_of(sample: Sample, objective: Objective) -> Task:
     """The task of one visit; without sound there is none to make or to be given."""
     mix = objective.config.tasks.model_dump()
     task = draw_task(mix, objective.seed, sample.clip_id, sample.visit)
-    one_way = task in (Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO)
-    return Task.TEXT_TO_AV if one_way and sample.audio is None else task
+    return Task.TEXT_TO_AV if task in NEEDS_SOUND and sample.audio is None else task
 
 
 def hears(sample: Sample, task: Task) -> bool:

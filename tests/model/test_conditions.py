@@ -25,7 +25,7 @@ def test_task_is_a_function_of_the_sample_not_of_the_mixs_order():
 
 
 @pytest.mark.parametrize(
-    "mix", [{}, {"text_to_av": 0}, {"text_to_av": -1, "extend": 2}, {"edit": 1}]
+    "mix", [{}, {"text_to_av": 0}, {"text_to_av": -1, "extend": 2}, {"paint": 1}]
 )
 def test_wrong_mixes_are_refused(mix):
     """Catches a typo in a task name that silently trains something else."""
