@@ -33,6 +33,7 @@ VERBS = {
     "replay": "try again what failed for a reason, in whichever pass, and nothing else",
     "takedown": "remove films from the ledger and from every shard set, for good",
     "train": "train the joint model with Ray Train and DeepSpeed",
+    "compare": "training runs side by side: ranking, differences, curves, sample clips",
     "generate": "make clips with picture and sound from a checkpoint",
     "report": "one HTML page that shows data, training and clips",
     "vae": "train the two embedded autoencoders from films",

@@ -12,11 +12,17 @@ POINTS = 160  # of a drawn curve; more than that a screen does not show
 COLOURS = 6  # classes c0…c5 of the style sheet
 
 
-def curves(series: Series, x_label: str, width: int = 460, height: int = 210) -> Markup:
-    """Lines over a common x, y from zero, smoothed over at most POINTS spans; legend inside."""
+def curves(
+    series: Series, x_label: str, width: int = 460, height: int = 210, *, bands: bool = False
+) -> Markup:
+    """Lines over a common x, y from zero, smoothed over at most POINTS spans; legend inside.
+
+    `bands` shows the 95 % interval of each span's mean behind its line.
+    """
     drawn = {name: thin(x, y) for name, (x, y) in series.items() if len(x)}
     if not drawn:
         return Markup("")
+    around = {name: interval(*series[name]) for name in drawn} if bands else {}
     right = max(float(x.max()) for x, _ in drawn.values()) or 1.0
     top = nice(max(float(np.percentile(y, 99)) for _, y in drawn.values()))
     left, base, room = 40, height - 30, height - 42
@@ -32,9 +38,12 @@ def curves(series: Series, x_label: str, width: int = 460, height: int = 210) ->
         parts.append(line((left, level, width - 6, level), "grid"))
         parts.append(text(left - 5, level + 4, number(share * top), "end"))
     parts.append(text(left, height - 14, "0", "start"))
-    parts.append(text(width - 6, height - 14, f"{right:.0f} {x_label}", "end"))
+    parts.append(text(width - 6, height - 14, f"{number(right)} {x_label}", "end"))
     for index, (name, (x, y)) in enumerate(drawn.items()):
         colour = f"c{index % COLOURS}"
+        if name in around:
+            edges = place(np.concatenate([x, x[::-1]]), np.concatenate(around[name]))
+            parts.append(Markup('<polygon class="band {}" points="{}"/>').format(colour, edges))
         shape = Markup('<polyline class="curve {}" points="{}"/>').format(colour, place(x, y))
         parts.append(shape)
         at = 14 + 15 * index
@@ -47,12 +56,27 @@ def thin(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Means of at most POINTS equal spans."""
-    edges = np.linspace(0, len(x), min(len(x), POINTS) + 1).astype(int)
-    spans = list(pairwise(edges))
+    cut = spans(len(x))
     return (
-        np.array([x[a:b].mean() for a, b in spans]),
-        np.array([y[a:b].mean() for a, b in spans]),
+        np.array([x[a:b].mean() for a, b in cut]),
+        np.array([y[a:b].mean() for a, b in cut]),
     )
+
+
+def interval(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Upper edge, and lower edge backwards, of the 95 % interval of each span's mean."""
+    cut = spans(len(x))
+    mean = np.array([y[a:b].mean() for a, b in cut])
+    error = np.array([1.96 * y[a:b].std() / np.sqrt(b - a) for a, b in cut])
+    return mean + error, (mean - error)[::-1]
+
+
+def spans(count: int) -> list[tuple[int, int]]:
+    """At most POINTS equal parts of a curve."""
+    edges = np.linspace(0, count, min(count, POINTS) + 1).astype(int)
+    return list(pairwise(edges))
 
 
 def stacked(parts: Sequence[tuple[float, str, str]], width: int = 240, height: int = 14) -> Markup:

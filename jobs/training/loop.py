@@ -25,6 +25,8 @@ from jobs.training.step import (
 from jobs.training.validate import validate
 from pipelines.stream import Sample
 
+BACKWARD = 3  # forward and backward cost three times the forward pass
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -84,6 +86,9 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
     means, (all_tokens,) = reduce_curves(sums, (float(tokens),))
     run.counters.samples += total.samples
     run.counters.tokens += int(all_tokens)
+    assert run.stream.cost is not None
+    cost = run.stream.cost(run.stream.reader.geometry[samples[0].bucket])
+    run.counters.flops += BACKWARD * cost * total.samples
     line = {"samples": float(total.samples), "tokens": all_tokens}
     if not stepped.applied:  # without a bad loss it is the gradient of any of them
         named = list(chain.from_iterable(ranks.gather(bad)))
@@ -124,6 +129,7 @@ def note(run: Run, taken: Taken, waited: float, took: float) -> bool:
         **taken.line,
         "samples_seen": counters.samples,
         "tokens_seen": counters.tokens,
+        "flops_seen": counters.flops,
         "epoch": run.cursor.epoch,
         "skipped": counters.skipped,
         "wait_s": waited,

@@ -54,6 +54,7 @@ class Counters:
     step: int = 0  # global batches taken, skipped ones too
     samples: int = 0
     tokens: int = 0
+    flops: float = 0.0  # of forward and backward, by the model's formulae
     skipped: int = 0
     bad_in_a_row: int = 0
 
