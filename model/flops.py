@@ -8,7 +8,7 @@ Letters: video, audio, text are token counts of one sample.
 
 from model.config import ModelConfig
 from model.geometry import Geometry
-from model.tower import T_CHANNELS
+from model.text_refiner import MLP_RATIO
 
 BACKWARD = 2  # a backward pass costs two forward passes
 
@@ -32,7 +32,8 @@ def cross_attention(queries: int, keys: int, width: int) -> int:
 def tower_block(config: ModelConfig, media: int, text: int, dual: bool, text_cross: bool) -> int:
     """One tower's part of a block, exchange excluded."""
     width, tokens = config.width, media + text
-    modulation = linear(2 if dual else 1, width, 6 * width)
+    parts = 3 if config.parallel_single and not dual else 6
+    modulation = linear(2 if dual else 1, width, parts * width)
     projections = linear(tokens, width, 4 * width)
     mlp = 2 * linear(tokens, width, config.mlp_ratio * width)
     cross = cross_attention(media, text, width) if text_cross else 0
@@ -42,9 +43,24 @@ def tower_block(config: ModelConfig, media: int, text: int, dual: bool, text_cro
 def tower_ends(config: ModelConfig, media: int, text: int, channels: tuple[int, int]) -> int:
     """Embeddings, conditioning vector and head."""
     width = config.width
-    vector = linear(1, T_CHANNELS, width) + linear(1, width, 4 * width)
+    code = linear(1, config.t_channels, width) + linear(1, width, width)
+    vector = code + linear(1, width, 3 * width)
+    if config.pooled_dim:
+        vector += linear(1, config.pooled_dim, width)
+    if config.guidance:
+        vector += code
     tokens = linear(media, channels[0], width) + linear(media, width, channels[1])
-    return vector + tokens + linear(text, config.text_dim, width)
+    refined = text_refiner(config, text) if config.text_refiner else 0
+    return vector + tokens + linear(text, config.text_dim, width) + refined
+
+
+def text_refiner(config: ModelConfig, text: int) -> int:
+    """The blocks over text and their conditioning vector."""
+    width = config.width
+    vector = linear(1, config.t_channels + config.text_dim + 2 * width, width)
+    per_token = linear(text, width, 4 * width) + 2 * linear(text, width, MLP_RATIO * width)
+    block = per_token + attention(text, text, width) + linear(1, width, 2 * width)
+    return vector + config.text_refiner * block
 
 
 def forward_flops(config: ModelConfig, video: int, audio: int, text: int) -> int:

@@ -72,13 +72,14 @@ def states(weights: int, stage: int, gpus: int, half: bool = True) -> States:
     )
 
 
-def stream_kept(tokens: int, config: ModelConfig) -> int:
+def stream_kept(tokens: int, config: ModelConfig, parallel: bool = False) -> int:
     """Elements kept of one token list in a block.
 
     Attention: input, normalised, modulated, qkv (3), rotated query and key, value, output,
-    projected. MLP: input, normalised, modulated, up (r), activated (r), down.
+    projected. MLP: input, normalised, modulated, up (r), activated (r), down. Side by side both
+    have one input and are projected as one.
     """
-    return tokens * config.width * (15 + 2 * config.mlp_ratio)
+    return tokens * config.width * ((13 if parallel else 15) + 2 * config.mlp_ratio)
 
 
 def read_kept(reader: int, source: int, config: ModelConfig) -> int:
@@ -90,12 +91,13 @@ def read_kept(reader: int, source: int, config: ModelConfig) -> int:
     return config.width * (5 * reader + 4 * source)
 
 
-def block_kept(config: ModelConfig, video: int, audio: int, text: int) -> int:
-    """Elements kept of one block, dual-stream or single-stream alike."""
+def block_kept(config: ModelConfig, video: int, audio: int, text: int, dual: bool) -> int:
+    """Elements kept of one block."""
+    parallel = config.parallel_single and not dual
     total = 0
     for media, crosses in ((video, True), (audio, config.text_cross_audio)):
         if media:
-            total += stream_kept(media + text, config)
+            total += stream_kept(media + text, config, parallel)
             total += read_kept(media, text, config) if crosses else 0
     if video and audio:
         total += read_kept(audio, video, config) + read_kept(video, audio, config)
@@ -103,11 +105,16 @@ def block_kept(config: ModelConfig, video: int, audio: int, text: int) -> int:
 
 
 def ends_kept(config: ModelConfig, video: int, audio: int, text: int) -> int:
-    """Elements kept outside the blocks: inputs of the embeddings, and the head's three."""
+    """Elements kept outside the blocks: inputs of the embeddings, the head's three, refined text.
+
+    A block of the text refiner: input, normalised, qkv (3), output, projected; the same of its MLP
+    with up (4), activated (4) and down.
+    """
     picture = (2 * config.video_channels + 1) * config.patch**2 + 3 * config.width
     sound = config.audio_channels + 3 * config.width
     towers = bool(video) + bool(audio)
-    return video * picture + audio * sound + towers * text * config.text_dim
+    words = config.text_dim + 18 * config.width * config.text_refiner
+    return video * picture + audio * sound + towers * text * words
 
 
 def activations(
@@ -119,10 +126,10 @@ def activations(
     run again.
     """
     text = max(text, 1)
-    depth = config.dual + config.single
-    block = block_kept(config, video, audio, text)
+    dual, single = (block_kept(config, video, audio, text, kind) for kind in (True, False))
     ends = ends_kept(config, video, audio, text)
     if not checkpointed:
-        return depth * block + ends
+        return config.dual * dual + config.single * single + ends
     between = sum(media + text for media in (video, audio) if media) * config.width
-    return depth * between + block + ends
+    largest = dual if config.dual else single
+    return (config.dual + config.single) * between + largest + ends

@@ -20,6 +20,7 @@ from model.config import ModelConfig
 from model.references import References
 from model.rope import positions, time_rotation, video_rotation
 from model.stream import Stream
+from model.text_refiner import RefinerBlock, TextRefiner
 from model.tower import Context, Media, State, Tower, TowerBlock
 
 
@@ -95,9 +96,10 @@ class MMDiT(nn.Module):
         h, w = video.latent.shape[-2:]
         if h % c.patch or w % c.patch:
             raise ValueError(f"latent of {w}x{h} must be a multiple of patch={c.patch}")
-        tokens = self.patches(video.latent, video.condition, video.mask)
+        told = video.condition * video.mask if c.blank_zero else video.condition
+        tokens = self.patches(video.latent, told, video.mask)
         rows, cols = h // c.patch, w // c.patch
-        where = c.rope_time * positions(video.times, c.clock, audio=False)
+        where = c.rope_time * positions(video.times, c.clock, audio=False, fps=c.clock_fps)
         return self.video.embed(
             video,
             tokens,
@@ -121,7 +123,7 @@ class MMDiT(nn.Module):
                 f"size, {w}x{h}"
             )
         rows, cols = h // c.patch, w // c.patch
-        where = (c.rope_time * references.positions(c.clock, audio=False)).flatten()
+        where = (c.rope_time * references.positions(c.clock, False, c.clock_fps)).flatten()
         turn = video_rotation(where, rows, cols, c.head_dim, c.rope_split, c.rope_base)
         turn_time = time_rotation(where, c.head_dim, c.rope_base, space=rows * cols)
         return Context(
@@ -134,7 +136,7 @@ class MMDiT(nn.Module):
     def embed_audio(self, audio: Media) -> State:
         """One token a latent."""
         c = self.config
-        where = c.rope_time * positions(audio.times, c.clock, audio=True)
+        where = c.rope_time * positions(audio.times, c.clock, audio=True, fps=c.clock_fps)
         turn = time_rotation(where, c.head_dim, c.rope_base)
         tokens = rearrange(audio.latent, "b c l -> b l c")
         context = self.audio_context(audio.references) if audio.references else None
@@ -143,7 +145,7 @@ class MMDiT(nn.Module):
     def audio_context(self, references: References) -> Context:
         """Reference sounds as tokens."""
         c = self.config
-        where = c.rope_time * references.positions(c.clock, audio=True)
+        where = c.rope_time * references.positions(c.clock, True, c.clock_fps)
         turn = time_rotation(where.flatten(), c.head_dim, c.rope_base).by_row(len(where))
         tokens = rearrange(references.latent, "b c r -> b r c")
         return Context(tokens, references.there, turn, turn)
@@ -176,6 +178,8 @@ def initialise(model: MMDiT) -> None:
             nn.init.ones_(module.scale)
         elif isinstance(module, Tower):
             nn.init.normal_(module.null_text, std=0.02)
+        elif isinstance(module, TextRefiner):
+            nn.init.zeros_(module.kind)
     for layer in zero_layers(model):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -190,3 +194,5 @@ def zero_layers(model: MMDiT) -> Iterable[nn.Linear]:
             yield module.out
         elif isinstance(module, Tower):
             yield from (module.head_modulation, module.head)
+        elif isinstance(module, RefinerBlock):
+            yield module.gates

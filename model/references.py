@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from model.geometry import Geometry
-from model.rope import PAPER_AUDIO_SCALE, UNITS_PER_SECOND
+from model.rope import PAPER_AUDIO_SCALE, positions
 
 GAP = 0.25  # seconds between two spans and before the clip: one step of the paper's clock
 Kind = Literal["video", "audio"]
@@ -69,13 +69,13 @@ class References:
     times: Tensor  # [B,R], seconds before the clip, negative
     there: Tensor  # [B,R] bool, False where a row is filled up
 
-    def positions(self, clock: str, audio: bool) -> Tensor:
+    def positions(self, clock: str, audio: bool, fps: float = 24.0) -> Tensor:
         """Positions in time [B,R], as `model.rope.positions` gives them to the clip.
 
         On the paper's clock -1 is the last latent before the clip, each before it one less.
         """
-        if clock == "seconds":
-            return self.times * UNITS_PER_SECOND
+        if clock != "paper":
+            return positions(self.times, clock, audio, fps)
         later = (self.times[:, None] >= self.times[:, :, None]) & self.there[:, None]
         index = -later.sum(dim=-1).to(self.times)
         return index * PAPER_AUDIO_SCALE if audio else index

@@ -16,6 +16,7 @@ from torch import Tensor
 
 UNITS_PER_SECOND = 4.0
 PAPER_AUDIO_SCALE = 21 / 218
+LATENT_FRAMES = 4  # of the autoencoders of the donors
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,29 @@ class Rotation:
         return Rotation(self.cos.reshape(shape), self.sin.reshape(shape))
 
 
-def positions(times: Tensor, clock: str, audio: bool) -> Tensor:
-    """Time positions [T] of latents whose centres are `times` seconds."""
+def positions(times: Tensor, clock: str, audio: bool, fps: float = 24.0) -> Tensor:
+    """Time positions [T] of latents whose centres are `times` seconds.
+
+    `fps` is the rate at which the clock "latents" gives picture latents whole numbers.
+    """
     if clock == "seconds":
         return times * UNITS_PER_SECOND
+    if clock == "latents":
+        return latent_clock(times, fps)
     index = torch.arange(len(times), device=times.device, dtype=times.dtype)
     return index * PAPER_AUDIO_SCALE if audio else index
+
+
+def latent_clock(times: Tensor, fps: float) -> Tensor:
+    """Which picture latent, in fractions, has its centre at `times` seconds; any sound has one too.
+
+    At `fps` frames a second latent 0 is frame 0, whose middle is frame time 0.5, and latent k the
+    frames 4k - 3 to 4k, whose middle is 4k - 1: its index, as pretrained picture models have it.
+    """
+    frame = times * fps
+    first = LATENT_FRAMES / 2 + 1  # the middle of latent 1
+    early = (frame - 0.5) / (first - 0.5)
+    return torch.where(frame < first, early, 1 + (frame - first) / LATENT_FRAMES)
 
 
 def split_head(head_dim: int, shares: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -43,13 +43,18 @@ def apart(first: Modulation, count: int, rest: Modulation, total: int) -> Modula
 
 
 class Stream(nn.Module):
-    """AdaLN, QKV, output projection and MLP of one token list."""
+    """AdaLN, QKV, output projection and MLP of one token list.
 
-    def __init__(self, config: ModelConfig) -> None:
+    In a `parallel` one attention and MLP read the same normalised tokens and share one modulation
+    and one residual, which is added after attention.
+    """
+
+    def __init__(self, config: ModelConfig, parallel: bool = False) -> None:
         super().__init__()
         width = config.width
         self.heads = config.heads
-        self.modulation = nn.Linear(width, 6 * width)
+        self.parallel = parallel
+        self.modulation = nn.Linear(width, (3 if parallel else 6) * width)
         self.qkv = nn.Linear(width, 3 * width)
         self.norm_query = HeadNorm(config.head_dim)
         self.norm_key = HeadNorm(config.head_dim)
@@ -59,6 +64,9 @@ class Stream(nn.Module):
 
     def modulations(self, vector: Tensor) -> Modulation:
         """Modulation from the activated conditioning vector [B,W]."""
+        if self.parallel:
+            three = self.modulation(vector)[:, None].chunk(3, dim=-1)
+            return Modulation(*three, *three)
         return Modulation(*self.modulation(vector)[:, None].chunk(6, dim=-1))
 
     def pre_attention(self, x: Tensor, by: Modulation) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,12 +78,17 @@ class Stream(nn.Module):
         return self.norm_query(query), self.norm_key(key), value
 
     def post_attention(self, x: Tensor, attended: Tensor, by: Modulation) -> Tensor:
-        """Residual of the attention output [B,K,W]."""
-        return torch.addcmul(x, by.gate_attention, self.out(attended))
+        """Residual of the attention output [B,K,W], of a parallel stream with that of the MLP."""
+        out = self.out(attended)
+        return torch.addcmul(
+            x, by.gate_attention, out + self.hidden(x, by) if self.parallel else out
+        )
 
     def mlp(self, x: Tensor, by: Modulation) -> Tensor:
-        """Residual of the MLP."""
-        hidden = functional.gelu(
-            self.up(modulate(x, by.shift_mlp, by.scale_mlp)), approximate="tanh"
-        )
-        return torch.addcmul(x, by.gate_mlp, self.down(hidden))
+        """Residual of the MLP; of a parallel stream it is there already."""
+        return x if self.parallel else torch.addcmul(x, by.gate_mlp, self.hidden(x, by))
+
+    def hidden(self, x: Tensor, by: Modulation) -> Tensor:
+        """What the MLP says of tokens [B,K,W]."""
+        up = self.up(modulate(x, by.shift_mlp, by.scale_mlp))
+        return self.down(functional.gelu(up, approximate="tanh"))

@@ -17,8 +17,8 @@ from model.config import ModelConfig
 from model.references import References
 from model.rope import Rotation, rotate
 from model.stream import Modulation, Stream, apart, modulate
+from model.text_refiner import TextRefiner
 
-T_CHANNELS = 128  # of the sinusoidal code of t
 T_SCALE = 1000.0
 
 
@@ -84,7 +84,7 @@ class TowerBlock(nn.Module):
 
     def __init__(self, config: ModelConfig, dual: bool, text_cross: bool) -> None:
         super().__init__()
-        self.stream = Stream(config)
+        self.stream = Stream(config, parallel=config.parallel_single and not dual)
         self.text_stream = Stream(config) if dual else None
         self.reads_text = CrossAttention(config.width, config.heads) if text_cross else None
 
@@ -145,8 +145,12 @@ class Tower(nn.Module):
         self.media_in = nn.Linear(channels_in, width)
         self.text_in = nn.Linear(config.text_dim, width)
         self.null_text = nn.Parameter(torch.empty(width))
-        self.t_in = nn.Sequential(nn.Linear(T_CHANNELS, width), nn.SiLU(), nn.Linear(width, width))
-        self.pooled_in = nn.Linear(width, width)
+        self.config = config
+        self.t_in = small_mlp(config.t_channels, width)
+        pooled = config.pooled_dim
+        self.pooled_in = small_mlp(pooled, width) if pooled else nn.Linear(width, width)
+        self.guidance_in = small_mlp(config.t_channels, width) if config.guidance else None
+        self.text_refiner = TextRefiner(config) if config.text_refiner else None
         self.head_modulation = nn.Linear(width, 2 * width)
         self.head = nn.Linear(width, channels_out)
 
@@ -159,8 +163,15 @@ class Tower(nn.Module):
         context: Context | None = None,
     ) -> State:
         """Tokens [B,K,channels] and text as the first state, after references where there are."""
-        text, mask = self.embed_text(media.text, media.text_mask)
-        pooled = reduce(text * mask[..., None], "b n w -> b w", "sum") / mask.sum(1, keepdim=True)
+        features, real = media.text, media.text_mask
+        summary = None
+        if self.config.pooled_dim:
+            summary, features, real = split_pooled(features, real, self.config.pooled_dim)
+        text, mask = self.embed_text(features, real)
+        pooled = mean(text, mask) if summary is None else summary
+        if self.text_refiner is not None:
+            code = sinusoids(media.t, self.config.t_channels).to(text.dtype)
+            text = self.text_refiner(text, mask, mean(features, real), code)
         bias = text_bias(mask, tokens.shape[1], tokens.dtype)
         clean = None
         if context is not None:
@@ -182,8 +193,12 @@ class Tower(nn.Module):
 
     def vector(self, t: Tensor, pooled: Tensor) -> Tensor:
         """Conditioning vector [B,W] of t [B] and pooled text [B,W]."""
-        code = sinusoids(t).to(pooled.dtype)
-        return functional.silu(self.t_in(code) + self.pooled_in(pooled))
+        channels = self.config.t_channels
+        whole = self.t_in(sinusoids(t, channels).to(pooled.dtype)) + self.pooled_in(pooled)
+        if self.guidance_in is not None:
+            told = torch.full_like(t, self.config.guidance)
+            whole = whole + self.guidance_in(sinusoids(told, channels).to(pooled.dtype))
+        return functional.silu(whole)
 
     def embed_text(self, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Text tokens [B,N,W] and mask [B,N], with the null token in rows that have no text."""
@@ -200,8 +215,26 @@ class Tower(nn.Module):
         return self.head(modulate(state.media[:, state.references :], shift, scale))
 
 
-def sinusoids(t: Tensor) -> Tensor:
-    """Code [B, T_CHANNELS] of t in 0..1."""
-    steps = torch.arange(T_CHANNELS // 2, device=t.device) / (T_CHANNELS // 2)
+def small_mlp(channels_in: int, width: int) -> nn.Sequential:
+    """Two layers for one vector."""
+    return nn.Sequential(nn.Linear(channels_in, width), nn.SiLU(), nn.Linear(width, width))
+
+
+def mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean [B,W] of the real tokens of x [B,N,W]; zero where there are none."""
+    total = reduce(x * mask[..., None], "b n w -> b w", "sum")
+    return total / mask.sum(1, keepdim=True).clamp_min(1)
+
+
+def split_pooled(text: Tensor, mask: Tensor, channels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pooled vector [B,channels] of the first row, zero where there is none; and the rest."""
+    if text.shape[1] == 0:
+        return text.new_zeros(len(text), channels), text, mask
+    return text[:, 0, :channels] * mask[:, :1], text[:, 1:], mask[:, 1:]
+
+
+def sinusoids(t: Tensor, channels: int) -> Tensor:
+    """Code [B, channels] of t in 0..1: cosines, then sines."""
+    steps = torch.arange(channels // 2, device=t.device) / (channels // 2)
     angle = t.float()[:, None] * T_SCALE * torch.exp(-math.log(10_000) * steps)
     return torch.cat([angle.cos(), angle.sin()], dim=-1)

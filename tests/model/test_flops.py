@@ -14,6 +14,7 @@ from model.mmdit import MMDiT
 from tests.model.helpers import make_media
 
 FULL = Geometry(17, 64, 64, 8.0)
+DONORS = {"parallel_single": True, "text_refiner": 2, "t_channels": 256, "guidance": 6.0}
 
 
 def counted(config, video, audio, backward: bool = False) -> int:
@@ -27,7 +28,9 @@ def counted(config, video, audio, backward: bool = False) -> int:
 
 
 @pytest.mark.parametrize("present", ["both", "video", "audio"])
-@pytest.mark.parametrize("changes", [{}, {"dual": 2, "text_cross_audio": False, "mlp_ratio": 2}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"dual": 2, "text_cross_audio": False, "mlp_ratio": 2}, DONORS]
+)
 def test_forward_formula_matches_the_counter(present, changes):
     """Catches a formula that drifts from the network: batches would be packed by a wrong cost."""
     config = replace(SIZES["tiny"], **changes)

@@ -48,7 +48,14 @@ def kept_by_a_cpu_alone(config, video: int, audio: int) -> int:
 
 
 @pytest.mark.parametrize("present", ["both", "video", "audio"])
-@pytest.mark.parametrize("changes", [{}, {"dual": 3, "mlp_ratio": 2, "text_cross_audio": False}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dual": 3, "mlp_ratio": 2, "text_cross_audio": False},
+        {"parallel_single": True, "text_refiner": 2},
+    ],
+)
 def test_kept_activations_are_what_torch_keeps(present, changes):
     """Catches a layer whose activations the plan forgets: the run would end out of memory."""
     config = replace(SIZES["tiny"], **changes)

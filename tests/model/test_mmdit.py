@@ -204,7 +204,7 @@ def test_tiny_fits_the_demo():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("heads", 7), ("clock", "frames"), ("single", 0), ("rope_split", (1, 1)), ("rope_base", 0.5)],
+    [("heads", 7), ("clock", "frames"), ("single", -1), ("rope_split", (1, 1)), ("rope_base", 0.5)],
 )
 def test_wrong_configs_name_the_field(field, value):
     """Catches a config that fails later, far from its cause."""

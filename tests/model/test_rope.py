@@ -82,3 +82,14 @@ def test_padding_does_not_rotate():
     x = torch.randn(3, HEAD)
     assert torch.equal(rotate(x, turn)[1:], x[1:])
     assert not torch.allclose(rotate(x, turn)[0], x[0])
+
+
+def test_the_clock_of_latents_counts_latents():
+    """Catches a donor's picture at other positions than it learnt, and sound off its picture."""
+    clip = Geometry(33, 64, 64, 24.0)
+    where = positions(clip.video_times(), "latents", audio=False, fps=24.0)
+    torch.testing.assert_close(where, torch.arange(9.0, dtype=torch.float64))
+    sound = positions(clip.video_times()[3:4], "latents", audio=True, fps=24.0)
+    torch.testing.assert_close(sound, where[3:4])
+    slow = positions(Geometry(33, 64, 64, 12.0).video_times(), "latents", audio=False, fps=24.0)
+    torch.testing.assert_close(slow[2:] - slow[1:-1], torch.full((7,), 2.0, dtype=torch.float64))
