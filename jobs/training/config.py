@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from curation.settings import Settings
+from jobs.training.init_config import InitConfig
 
 Scalar = bool | int | float | str
 
@@ -52,6 +53,12 @@ class TrainConfig(Settings):
     size: str = Field("tiny", description="model size by name; see model/config.py")
     model: dict[str, Scalar] = Field(
         default_factory=dict, description="model fields that replace those of the size"
+    )
+    init: InitConfig = Field(default_factory=InitConfig)
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="parameters that are not trained: video or audio for a tower, or patterns like "
+        "blocks.0.*",
     )
     rendition: str = Field("base", description="which rendition of the shards is trained on")
     steps: int = Field(2000, ge=1, description="optimizer steps of the whole run")

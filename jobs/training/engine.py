@@ -238,10 +238,19 @@ class Engine:
 
         state = {k: v.detach().cpu().float() for k, v in self.deepspeed.module.state_dict().items()}
         for name, parameter in self.deepspeed.module.named_parameters():
+            if not parameter.requires_grad and self.config.zero == 3:
+                state[name] = self._gathered(parameter)
             if parameter.requires_grad:
                 full = parameter if self.config.zero == 0 else safe_get_full_fp32_param(parameter)
                 state[name] = full.detach().cpu()
         return {name: tensor.contiguous().clone() for name, tensor in state.items()}
+
+    def _gathered(self, parameter: Tensor) -> Tensor:
+        """A frozen parameter, which ZeRO 3 cuts too but keeps no master of. Collective."""
+        import deepspeed  # noqa: PLC0415
+
+        with deepspeed.zero.GatheredParameters([parameter]):
+            return parameter.detach().cpu().float().clone()
 
     def save(self, folder: Path) -> None:
         """Write what this rank holds under `folder`."""

@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from curation.places import Place
 from jobs.config import Recipe, RecipeError, code_version
 from jobs.training.config import FREE, TrainConfig
 from jobs.training.run import Job
+from jobs.training.start import StartError, freeze, planned
 from jobs.training.track import Target
 from model.config import ModelConfig, named_config
+from model.mmdit import MMDiT
 from pipelines.contract import bucket_geometry, read_contract
 
 
@@ -22,6 +25,7 @@ def make_job(recipe: Recipe, shards: Place) -> Job:
     except ValueError as error:
         raise RecipeError(str(error)) from error
     model = model_config(config, contract)
+    check_start(config, model)
     return Job(
         out=str(recipe.out.resolve()),
         shards=str(shards),
@@ -61,6 +65,18 @@ def model_config(config: TrainConfig, contract: dict[str, Any]) -> ModelConfig:
         return named_config(config.size, **{**config.model, **from_data})
     except (TypeError, ValueError) as error:
         raise RecipeError(f"train.size or train.model: {error}") from error
+
+
+def check_start(config: TrainConfig, model: ModelConfig) -> None:
+    """Refuse weights and frozen parts that do not fit the model. Raises RecipeError."""
+    with torch.device("meta"):
+        empty = MMDiT(model)
+    try:
+        freeze(empty, config.freeze)
+        if config.init.path:
+            planned(empty, config.init)
+    except StartError as error:
+        raise RecipeError(str(error)) from error
 
 
 def rendition_of(contract: dict[str, Any], bucket: str, config: TrainConfig) -> dict[str, Any]:

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from curation.files import write_json
 from curation.places import place
+from curation.progress import say
 from jobs.training import checkpoint, ranks
 from jobs.training.config import TrainConfig
 from jobs.training.engine import Engine, prepare
 from jobs.training.log import MetricsLog
 from jobs.training.references import wants_other
+from jobs.training.start import freeze, listed, start_from
 from jobs.training.step import Objective, sample_cost
 from jobs.training.validate import held_out_rows
 from model.config import ModelConfig
@@ -84,6 +87,13 @@ def begin(job: Job) -> Run:
     found = _where(job)
     torch.manual_seed(job.seed)  # the initial weights; nothing later draws from a shared state
     model = MMDiT(job.model)
+    fresh: list[str] = []
+    if found is None and config.init.path:
+        fresh = start_from(model, config.init)
+    elif found is not None and config.freeze:  # what is not trained is in no rank's state
+        model.load_state_dict(load_file(found / "model.safetensors"))
+    freeze(model, config.freeze)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     shadow = MMDiT(job.model).requires_grad_(requires_grad=False)
     engine = Engine(model, config)
     trainer = checkpoint.read_trainer(found) if found else {}
@@ -113,8 +123,16 @@ def begin(job: Job) -> Run:
         counters, cursor = Counters(**trainer["counters"]), Cursor(**trainer["cursor"])
     log = MetricsLog(job.log, counters.step) if ranks.rank() == 0 else None
     if log is not None:
-        elements = sum(p.numel() for p in shadow.parameters())
-        log.add("start", counters.step, parameters=elements, workers=ranks.world())
+        sizes = [p.numel() for p in shadow.parameters()]
+        log.add(
+            "start",
+            counters.step,
+            parameters=sum(sizes),
+            trained=trained,
+            workers=ranks.world(),
+        )
+        if fresh:
+            say(f"train: {len(fresh)} parameters start fresh: {listed(fresh)}")
     return Run(
         job,
         engine,
