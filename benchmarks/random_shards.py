@@ -1,5 +1,6 @@
 """Shard sets of random latents, for measurements and tests that need no media and no VAE."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,35 @@ def geometry(frames: int, size: int, channels: int = 16) -> Geometry:
     return Geometry(frames, size, size, 8.0, VideoSpec(channels), AudioSpec(2 * channels))
 
 
-def encoded(number: int, shape: Geometry, split: str, text_dim: int) -> Encoded:
+def renditions(base: Geometry, *, sharp: bool) -> dict[str, Geometry]:
+    """The base alone, or with twice its size and rate and two stills a second of that size."""
+    if not sharp:
+        return {"base": base}
+    large = replace(base, height=2 * base.height, width=2 * base.width)
+    stills = replace(base.video, time=1)
+    return {
+        "base": base,
+        "keyframes": replace(large, frames=max(1, int(base.seconds * 2)), fps=2.0, video=stills),
+        "high": replace(large, frames=2 * base.frames - 1, fps=2 * base.fps),
+    }
+
+
+def bucket_of(shapes: dict[str, Geometry]) -> str:
+    """The name of a bucket of these renditions."""
+    return "+".join(shape.bucket for shape in shapes.values())
+
+
+def encoded(
+    number: int, shape: Geometry, split: str, text_dim: int, *, sharp: bool = False
+) -> Encoded:
     """Clip `number`: its tensors are a function of the number; every fifth has no sound."""
+    shapes = renditions(shape, sharp=sharp)
     generator = torch.Generator().manual_seed(number)
     clip_id = f"{number:016x}-0-{round(shape.seconds * 1000)}"
-    tensors = {"base.video": torch.randn(shape.video_shape, generator=generator).half()}
+    tensors = {
+        f"{name}.video": torch.randn(each.video_shape, generator=generator).half()
+        for name, each in shapes.items()
+    }
     for place, variant in enumerate(VARIANTS):
         tokens = 4 + number % 4 + 8 * place
         tensors[f"text.{variant}"] = torch.randn(tokens, text_dim, generator=generator).half()
@@ -30,7 +55,7 @@ def encoded(number: int, shape: Geometry, split: str, text_dim: int) -> Encoded:
         tensors["audio"] = torch.randn(shape.audio_shape, generator=generator).half()
     return Encoded(
         clip_id=clip_id,
-        bucket=shape.bucket,
+        bucket=bucket_of(shapes),
         seconds=shape.seconds,
         tokens=sum(tensor[0].numel() for tensor in tensors.values()),
         split=split,
@@ -49,36 +74,33 @@ def make_set(
     text_dim: int = 12,
     per_shard: int = 4,
     val: int = 0,
+    sharp: int = 0,
 ) -> dict[str, Any]:
     """A shard set with clips[frames] clips of each length, the last `val` of each held out.
 
-    Returns its contract.
+    `sharp` = 1 adds renditions for keyframes and a refiner. Returns its contract.
     """
     sides, number = [], 0
-    shapes = {frames: geometry(frames, size, channels) for frames in clips}
+    sizes = {frames: geometry(frames, size, channels) for frames in clips}
     for frames, count in clips.items():
         for start in range(0, count, per_shard):
+            splits = {i: "val" if i >= count - val else "train" for i in range(count)}
             made = [
-                encoded(
-                    number + i, shapes[frames], "val" if i >= count - val else "train", text_dim
-                )
+                encoded(number + i, sizes[frames], splits[i], text_dim, sharp=bool(sharp))
                 for i in range(start, min(count, start + per_shard))
             ]
-            sides.append(write_shard(folder, f"{shapes[frames].bucket}-{start:05d}", made))
+            sides.append(write_shard(folder, f"{made[0].bucket}-{start:05d}", made))
         number += count
-    first = next(iter(shapes.values()))
+    first = next(iter(sizes.values()))
     origin = {
         "video_vae": {"name": "random", "fingerprint": "v1", "spec": vars(first.video)},
         "audio_vae": {"name": "random", "fingerprint": "a1", "spec": vars(first.audio)},
         "text": {"encoder": "random", "fingerprint": "t1", "dim": text_dim, "variants": VARIANTS},
     }
-    buckets = {shape.bucket: {"base": shape} for shape in shapes.values()}
-    constants = {
-        f"silence.{shape.bucket}": torch.zeros(shape.audio_shape).half()
-        for shape in shapes.values()
-    }
-    constants |= {
-        f"black.base.{shape.bucket}": torch.zeros(shape.video_shape).half()
-        for shape in shapes.values()
-    }
+    everything = [renditions(shape, sharp=bool(sharp)) for shape in sizes.values()]
+    buckets, constants = {bucket_of(shapes): shapes for shapes in everything}, {}
+    for name, shapes in buckets.items():
+        constants[f"silence.{name}"] = torch.zeros(shapes["base"].audio_shape).half()
+        for rendition, shape in shapes.items():
+            constants[f"black.{rendition}.{name}"] = torch.zeros(shape.video_shape).half()
     return write_set(folder, sides, origin, buckets, constants)

@@ -8,7 +8,7 @@ channels, F frames, S samples.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,15 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Stills:
+    """Keyframes that are made with a clip, [C,K,H,W]."""
+
+    geometry: Geometry  # a latent a frame
+    black: Tensor
+    given: Given | None = None
+
+
+@dataclass(frozen=True)
 class Scene:
     """One clip to make, and the clean latents of what is known of it."""
 
@@ -47,6 +56,17 @@ class Scene:
     video: Given | None = None
     audio: Given | None = None
     references: tuple[Reference, ...] = ()
+    stills: Stills | None = None
+    silent: bool = False  # of a refiner, which makes no sound
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What was made."""
+
+    picture: Tensor  # [C,T,h,w]
+    sound: Tensor | None  # [C,L]
+    keyframes: Tensor | None = None  # [C,K,H,W]
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,8 @@ class Decoders:
     def black(self, geometry: Geometry) -> Tensor:
         """The latent [C,T,h,w] of black frames: what a condition holds where nothing is known."""
         shape = (1, 3, geometry.frames, geometry.height, geometry.width)
-        return encode_video(self.video, torch.full(shape, -1.0))[0]
+        stills = geometry.video != self.video.spec
+        return encode_video(self.video, torch.full(shape, -1.0), stills)[0]
 
 
 @dataclass(frozen=True)
@@ -93,15 +114,14 @@ def sample(
     black: Tensor,
     sampling: Sampling,
     on_step: Callable[[int], None] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Clean latents [C,T,h,w] and [C,L] of one scene."""
+) -> Latents:
+    """Clean latents of one scene.
+
+    `black` [C,T,h,w] is what the condition holds where nothing is kept: the latent of black
+    frames, or for a refiner the small clip's latents, upsampled.
+    """
     g = scene.geometry
-    C, T, h, w = g.video_shape
     device = black.device
-    clean, mask = black.float(), torch.zeros(1, T, h, w, device=device)
-    if scene.video is not None:
-        clean, mask = scene.video.latent.to(clean), scene.video.keep.to(clean)
-    known = condition(clean[None], mask[None], black)
     text = scene.text.float()[None].to(device)
     if not text.shape[1]:
         text = text.new_zeros(1, 1, text.shape[2])
@@ -111,14 +131,12 @@ def sample(
         "text_mask": torch.full(text.shape[:2], bool(len(scene.text)), device=device),
     }
     before = [r and r.to(device, torch.float32) for r in gather([scene.references])]
-    video = Media(
-        latent=scene.draw.normal("video", (C, T, h, w))[None].to(device),
-        times=g.video_times().to(device),
-        condition=known.latent,
-        mask=known.mask,
-        references=before[0],
-        **common,
-    )
+    video = picture(scene, "video", black, scene.video, g, common)
+    video = replace(video, references=before[0])
+    if scene.stills is not None:
+        s = scene.stills
+        stills = picture(scene, "sharp keyframes", s.black.to(device), s.given, s.geometry, common)
+        video = replace(video, keyframes=stills)
     audio = Media(
         latent=scene.draw.normal("audio", g.audio_shape)[None].to(device),
         times=g.audio_times().to(device),
@@ -129,10 +147,35 @@ def sample(
     )
     times = grid(sampling.steps, sampling.shift)
     velocity = guide(model, sampling.guidance)
-    picture, sound = integrate(velocity, video, audio, times, sampling.method, on_step)
-    assert picture is not None
-    assert sound is not None
-    return picture[0], sound[0]
+    heard = None if scene.silent else audio
+    shown, sound, *keyframes = integrate(velocity, video, heard, times, sampling.method, on_step)
+    assert shown is not None
+    still = keyframes[0] if keyframes else None
+    return Latents(
+        shown[0], None if sound is None else sound[0], None if still is None else still[0]
+    )
+
+
+def picture(
+    scene: Scene,
+    purpose: str,
+    black: Tensor,
+    given: Given | None,
+    geometry: Geometry,
+    common: dict[str, Any],
+) -> Media:
+    """Noise with what is known of a picture."""
+    clean, mask = black.float(), torch.zeros(1, *black.shape[1:], device=black.device)
+    if given is not None:
+        clean, mask = given.latent.to(clean), given.keep.to(clean)
+    known = condition(clean[None], mask[None], black)
+    return Media(
+        latent=scene.draw.normal(purpose, black.shape)[None].to(black.device),
+        times=geometry.video_times().to(black.device),
+        condition=known.latent,
+        mask=known.mask,
+        **common,
+    )
 
 
 @torch.no_grad()
@@ -151,13 +194,13 @@ def decode(decoders: Decoders, picture: Tensor, sound: Tensor, geometry: Geometr
     )
 
 
-def encode_frames(vae: VideoCodec, frames: NDArray[np.uint8]) -> Tensor:
-    """Latent [C,T,h,w] of pixels [F,H,W,3], F = 1 + the VAE's stride x k."""
+def encode_frames(vae: VideoCodec, frames: NDArray[np.uint8], stills: bool = False) -> Tensor:
+    """Latent [C,T,h,w] of pixels [F,H,W,3], F = 1 + the VAE's stride x k, or any of `stills`."""
     pixels = torch.from_numpy(np.array(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
-    return encode_video(vae, pixels[None])[0]
+    return encode_video(vae, pixels[None], stills)[0]
 
 
 @torch.no_grad()
-def encode_video(vae: VideoCodec, pixels: Tensor) -> Tensor:
+def encode_video(vae: VideoCodec, pixels: Tensor, stills: bool = False) -> Tensor:
     """Latent [B,C,T,h,w] of pixels [B,3,F,H,W] in −1…1."""
-    return encode_whole_or_tiled(vae, pixels)
+    return encode_whole_or_tiled(vae, pixels, stills=stills)

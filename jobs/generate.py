@@ -85,8 +85,9 @@ class Maker:
         )
         sampling = Sampling(request.steps, guidance, request.shift, request.sampler)
         black = self.decoders.black(geometry).to(self.device)
-        picture, sound = sample(self.model, scene, black, sampling)
-        film = decode(self.decoders, picture.cpu(), sound.cpu(), geometry)
+        made = sample(self.model, scene, black, sampling)
+        assert made.sound is not None
+        film = decode(self.decoders, made.picture.cpu(), made.sound.cpu(), geometry)
         (pasted(film, given) if given else film).write(path)
 
 

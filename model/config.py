@@ -8,7 +8,7 @@ CLOCKS = ("seconds", "paper", "latents")
 # what a resumed run must share stay as they are.
 LATER = (
     "clock_fps", "t_channels", "text_refiner", "pooled_dim", "guidance", "parallel_single",
-    "blank_zero",
+    "blank_zero", "keyframes", "sound",
 )  # fmt: skip
 
 
@@ -46,6 +46,8 @@ class ModelConfig:
     guidance: float = 0.0  # what a distilled donor is told that guidance is; 0: nothing
     parallel_single: bool = False  # attention and MLP of single-stream blocks side by side
     blank_zero: bool = False  # the condition is zero, not as given, where nothing is kept
+    keyframes: bool = False  # takes keyframes beside the video: one learned mark tells them apart
+    sound: bool = True  # has an audio tower; a refiner has none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rope_split", tuple(self.rope_split))  # lists after JSON

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from model.tower import Media
 
-Velocity = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | None]]
+# of picture and sound and, where the picture has them, of its keyframes
+Velocity = Callable[[Media | None, Media | None], tuple[Tensor | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,18 @@ def guide(model: Velocity, guidance: Guidance) -> Velocity:
     if not (g.by_text or g.by_other):
         return model
 
-    def guided(video: Media | None, audio: Media | None) -> tuple[Tensor | None, Tensor | None]:
+    def guided(video: Media | None, audio: Media | None) -> tuple[Tensor | None, ...]:
         if not g.interval[0] <= level(video, audio) <= g.interval[1]:
             return model(video, audio)
         plain = model(*map(twice_as_told, (video, audio))) if g.by_text else model(video, audio)
-        alone: tuple[Tensor | None, Tensor | None] = None, None
+        alone: tuple[Tensor | None, ...] = (None,) * len(plain)
         if g.by_other and video is not None and audio is not None:
-            alone = model(video, None)[0], model(None, audio)[1]
-        return (
-            pushed(plain[0], alone[0], g.video, g.cross_video, g),
-            pushed(plain[1], alone[1], g.audio, g.cross_audio, g),
+            picture, _, *keyframes = model(video, None)
+            alone = picture, model(None, audio)[1], *keyframes
+        scales = [(g.video, g.cross_video), (g.audio, g.cross_audio), (g.video, g.cross_video)]
+        return tuple(
+            pushed(every, one, *both, g)
+            for every, one, both in zip(plain, alone, scales, strict=False)
         )
 
     return guided
@@ -80,6 +83,7 @@ def twice_as_told(media: Media | None) -> Media | None:
         condition=None if media.condition is None else twice(media.condition),
         mask=None if media.mask is None else twice(media.mask),
         references=None if media.references is None else media.references.twice(),
+        keyframes=twice_as_told(media.keyframes),
     )
 
 

@@ -5,7 +5,7 @@ self-attention of media and text, text cross-attention, audio reads video, video
 just updated, MLP. Every path beyond plain attention starts at zero.
 
 Letters: B batch, C latent channels, T video latents, h w latent rows and columns, p patch,
-L audio latents.
+K keyframes of H x W latents, L audio latents.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from model.attention import CrossAttention, HeadNorm
 from model.config import ModelConfig
 from model.references import References
-from model.rope import positions, time_rotation, video_rotation
+from model.rope import Rotation, positions, time_rotation, video_rotation
 from model.stream import Stream
 from model.text_refiner import RefinerBlock, TextRefiner
 from model.tower import Context, Media, State, Tower, TowerBlock
@@ -30,6 +30,8 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, dual: bool) -> None:
         super().__init__()
         self.video = TowerBlock(config, dual, text_cross=True)
+        if not config.sound:
+            return
         self.audio = TowerBlock(config, dual, text_cross=config.text_cross_audio)
         self.audio_reads_video = CrossAttention(config.width, config.heads)
         self.video_reads_audio = CrossAttention(config.width, config.heads)
@@ -68,44 +70,68 @@ class MMDiT(nn.Module):
         self.video = Tower(
             config, (2 * config.video_channels + 1) * area, config.video_channels * area
         )
-        self.audio = Tower(config, config.audio_channels, config.audio_channels)
+        if config.keyframes:
+            self.keyframe_mark = nn.Parameter(torch.zeros(config.width))
+        if config.sound:
+            self.audio = Tower(config, config.audio_channels, config.audio_channels)
         kinds = [True] * config.dual + [False] * config.single
         self.blocks = nn.ModuleList(Block(config, dual) for dual in kinds)
         initialise(self)
 
-    def forward(
-        self, video: Media | None, audio: Media | None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Velocities [B,C,T,h,w] and [B,C,L]; None for an absent modality."""
+    def forward(self, video: Media | None, audio: Media | None) -> tuple[Tensor | None, ...]:
+        """Velocities [B,C,T,h,w] and [B,C,L], None for an absent modality; where the video has
+        keyframes a third, [B,C,K,H,W], is theirs.
+        """
         if video is None and audio is None:
             raise ValueError("the model needs a video, an audio or both")
+        if audio is not None and not self.config.sound:
+            raise ValueError("this model has no audio tower (model.sound is false); give no audio")
         video_state = self.embed_video(video) if video else None
         audio_state = self.embed_audio(audio) if audio else None
         for block in self.blocks:
             video_state, audio_state = block(video_state, audio_state)
-        return (
-            self.unpatch(self.video.output(video_state), video) if video and video_state else None,
-            rearrange(self.audio.output(audio_state), "b l c -> b c l") if audio_state else None,
-        )
+        picture, keyframes, sound = None, [], None
+        if video and video_state:
+            picture, *keyframes = self.pictures(self.video.output(video_state), video)
+        if audio_state:
+            sound = rearrange(self.audio.output(audio_state), "b l c -> b c l")
+        return picture, sound, *keyframes
 
     def embed_video(self, video: Media) -> State:
-        """Concatenate noisy latent, condition and mask on channels (2C+1), patch and embed."""
-        if video.condition is None or video.mask is None:
-            raise ValueError("video needs a condition and a mask; model.conditions makes them")
-        c = self.config
+        """Tokens of the video and, after them, of its keyframes, as one sequence.
+
+        Keyframes keep the video's clock and its units of space, so that the same place at the same
+        time has the same position at both resolutions; a learned mark, 0 at first, tells them
+        apart (choice; the paper names the joint task only; the mark is LTX-2.5's).
+        """
         h, w = video.latent.shape[-2:]
-        if h % c.patch or w % c.patch:
-            raise ValueError(f"latent of {w}x{h} must be a multiple of patch={c.patch}")
-        told = video.condition * video.mask if c.blank_zero else video.condition
-        tokens = self.patches(video.latent, told, video.mask)
-        rows, cols = h // c.patch, w // c.patch
-        where = c.rope_time * positions(video.times, c.clock, audio=False, fps=c.clock_fps)
-        return self.video.embed(
-            video,
-            tokens,
-            video_rotation(where, rows, cols, c.head_dim, c.rope_split, c.rope_base),
+        context = self.video_context(video.references, h, w) if video.references else None
+        tokens, turn, turn_time = self.place(video, video)
+        if video.keyframes is None:
+            return self.video.embed(video, tokens, turn, turn_time, context)
+        if not self.config.keyframes:
+            raise ValueError("this model knows no keyframes; set model.keyframes")
+        more, turn_more, turn_time_more = self.place(video.keyframes, video)
+        both = torch.cat([tokens, more], dim=1)
+        turns = turn.join(turn_more), turn_time.join(turn_time_more)
+        state = self.video.embed(video, both, *turns, context)
+        first = state.references + tokens.shape[1]
+        known, marked = state.media.split([first, more.shape[1]], dim=1)
+        return replace(state, media=torch.cat([known, marked + self.keyframe_mark], dim=1))
+
+    def place(self, picture: Media, video: Media) -> tuple[Tensor, Rotation, Rotation]:
+        """Tokens of a picture and where they are on the video's axes."""
+        c = self.config
+        if picture.condition is None or picture.mask is None:
+            raise ValueError("video needs a condition and a mask; model.conditions makes them")
+        (rows, cols), of = (grid(media.latent, c.patch) for media in (picture, video))
+        instants = None if picture is video else video.times
+        where = c.rope_time * positions(picture.times, c.clock, False, c.clock_fps, instants)
+        told = picture.condition * picture.mask if c.blank_zero else picture.condition
+        return (
+            self.patches(picture.latent, told, picture.mask),
+            video_rotation(where, rows, cols, c.head_dim, c.rope_split, c.rope_base, of),
             time_rotation(where, c.head_dim, c.rope_base, space=rows * cols),
-            self.video_context(video.references, h, w) if video.references else None,
         )
 
     def patches(self, latent: Tensor, condition: Tensor, mask: Tensor) -> Tensor:
@@ -150,13 +176,28 @@ class MMDiT(nn.Module):
         tokens = rearrange(references.latent, "b c r -> b r c")
         return Context(tokens, references.there, turn, turn)
 
-    def unpatch(self, tokens: Tensor, video: Media) -> Tensor:
+    def pictures(self, tokens: Tensor, video: Media) -> list[Tensor]:
+        """Tokens back to the grids of the video's latent and of its keyframes'."""
+        media = [video, *([video.keyframes] if video.keyframes else [])]
+        counts = [m.latent[0, 0].numel() // self.config.patch**2 for m in media]
+        pieces = tokens.split(counts, dim=1)
+        return [self.unpatch(x, m.latent) for x, m in zip(pieces, media, strict=True)]
+
+    def unpatch(self, tokens: Tensor, latent: Tensor) -> Tensor:
         """Tokens back to the latent's grid."""
         p = self.config.patch
-        _, _, T, h, w = video.latent.shape
+        _, _, T, h, w = latent.shape
         return rearrange(
             tokens, "b (t h w) (c p q) -> b c t (h p) (w q)", t=T, h=h // p, w=w // p, p=p, q=p
         )
+
+
+def grid(latent: Tensor, patch: int) -> tuple[int, int]:
+    """Rows and columns of tokens of a latent [B,C,T,h,w]."""
+    h, w = latent.shape[-2:]
+    if h % patch or w % patch:
+        raise ValueError(f"latent of {w}x{h} must be a multiple of patch={patch}")
+    return h // patch, w // patch
 
 
 def initialise(model: MMDiT) -> None:

@@ -50,16 +50,26 @@ class Rotation:
         shape = (batch, 1, -1, self.cos.shape[-1])
         return Rotation(self.cos.reshape(shape), self.sin.reshape(shape))
 
+    def join(self, other: "Rotation") -> "Rotation":
+        """The tokens of this list, then those of the other."""
+        return Rotation(torch.cat([self.cos, other.cos]), torch.cat([self.sin, other.sin]))
 
-def positions(times: Tensor, clock: str, audio: bool, fps: float = 24.0) -> Tensor:
+
+def positions(
+    times: Tensor, clock: str, audio: bool, fps: float = 24.0, grid: Tensor | None = None
+) -> Tensor:
     """Time positions [T] of latents whose centres are `times` seconds.
 
-    `fps` is the rate at which the clock "latents" gives picture latents whole numbers.
+    `fps` is the rate at which the clock "latents" gives picture latents whole numbers. The paper's
+    clock counts latents; single frames between the video's, whose times are `grid`, get the
+    fractional count of their instant.
     """
     if clock == "seconds":
         return times * UNITS_PER_SECOND
     if clock == "latents":
         return latent_clock(times, fps)
+    if grid is not None:
+        return between(times, grid)
     index = torch.arange(len(times), device=times.device, dtype=times.dtype)
     return index * PAPER_AUDIO_SCALE if audio else index
 
@@ -74,6 +84,15 @@ def latent_clock(times: Tensor, fps: float) -> Tensor:
     first = LATENT_FRAMES / 2 + 1  # the middle of latent 1
     early = (frame - 0.5) / (first - 0.5)
     return torch.where(frame < first, early, 1 + (frame - first) / LATENT_FRAMES)
+
+
+def between(times: Tensor, grid: Tensor) -> Tensor:
+    """Fractional indices of `times` in the rising `grid`, continued beyond its ends."""
+    if len(grid) == 1:
+        return (times - grid) * UNITS_PER_SECOND
+    right = torch.searchsorted(grid, times.to(grid)).clamp(1, len(grid) - 1)
+    left = right - 1
+    return left + (times - grid[left]) / (grid[right] - grid[left])
 
 
 def split_head(head_dim: int, shares: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -103,12 +122,25 @@ def time_rotation(position: Tensor, head_dim: int, base: float, space: int = 1) 
 
 
 def video_rotation(
-    position: Tensor, rows: int, cols: int, head_dim: int, shares: tuple[int, int, int], base: float
+    position: Tensor,
+    rows: int,
+    cols: int,
+    head_dim: int,
+    shares: tuple[int, int, int],
+    base: float,
+    of: tuple[int, int] | None = None,
 ) -> Rotation:
-    """Three-axis rotation [T*h*w, D] of a grid of video tokens."""
+    """Three-axis rotation [T*h*w, D] of a grid of video tokens.
+
+    `of` is the grid (rows, cols) in whose units places are counted, by default this one: the same
+    place in the picture has the same position whatever the resolution.
+    """
     dims = split_head(head_dim, shares)
     sizes = len(position), rows, cols
-    row, col = (torch.arange(n, device=position.device) for n in (rows, cols))
+    row, col = (
+        centres(n, m, position.device)
+        for n, m in zip((rows, cols), of or (rows, cols), strict=True)
+    )
     axes = [angles(p, d, base) for p, d in zip((position, row, col), dims, strict=True)]
     grid = [
         axes[0][:, None, None].expand(*sizes, -1),
@@ -116,6 +148,12 @@ def video_rotation(
         axes[2][None, None, :].expand(*sizes, -1),
     ]
     return rotation(rearrange(torch.cat(grid, dim=-1), "t h w d -> (t h w) d"))
+
+
+def centres(count: int, of: int, device: torch.device) -> Tensor:
+    """Centres [count] of tokens in units of a grid of `of` tokens; 0, 1, 2 … where they are one."""
+    index = torch.arange(count, device=device, dtype=torch.float64)
+    return (index + 0.5) * (of / count) - 0.5
 
 
 def rotate(x: Tensor, by: Rotation) -> Tensor:

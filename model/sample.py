@@ -18,7 +18,7 @@ from model.guidance import Velocity
 from model.tower import Media
 
 Method = Literal["euler", "heun", "dpmpp"]
-Pair = tuple[Tensor | None, Tensor | None]  # of picture and of sound
+Parts = tuple[Tensor | None, ...]  # of picture, sound and, where the picture has them, keyframes
 
 
 def grid(steps: int, shift: float = 1.0) -> list[float]:
@@ -37,16 +37,16 @@ def integrate(
     times: Sequence[float],
     method: Method = "euler",
     on_step: Callable[[int], None] | None = None,
-) -> Pair:
+) -> Parts:
     """Clean latents from Media whose `latent` is pure noise; their `t` is ignored.
 
     Training notes z_t of kept regions too but asks no velocity for them, so each step puts them
     where training saw them, at t*condition + (1-t)*noise, and the end returns them bit-equal. A
     modality that is wholly given stays as it is, at t = 1.
     """
-    path = Path(model, (video, audio))
+    path = Path(model, video, audio)
     z = path.start
-    before: tuple[float, Pair] | None = None  # the last step's time and its guess of the data
+    before: tuple[float, Parts] | None = None  # the last step's time and its guess of the data
     for step, (now, after) in enumerate(pairwise(times)):
         v = path.velocity(z, now)
         moved = each(lambda x, slope, dt=after - now: x + dt * slope, z, v)
@@ -66,38 +66,41 @@ def integrate(
 class Path:
     """What stays fixed from noise to data: the model, what is known, the noise."""
 
-    def __init__(self, model: Velocity, media: tuple[Media | None, Media | None]) -> None:
-        self._model, self._media = model, media
-        self._given = [m is not None and is_given(m) for m in media]
-        self._noise = [m.latent if m else None for m in media]
+    def __init__(self, model: Velocity, video: Media | None, audio: Media | None) -> None:
+        self._model = model
+        keyframes = [video.keyframes] if video and video.keyframes else []
+        self._media = video, audio, *keyframes
+        self._given = [m is not None and is_given(m) for m in (video, audio)]
+        self._given += self._given[: len(keyframes)]  # their t is the video's
+        self._noise = tuple(m.latent if m else None for m in self._media)
 
     @property
-    def start(self) -> Pair:
+    def start(self) -> Parts:
         """Noise, or what is given."""
-        return self.kept((self._noise[0], self._noise[1]), 0.0)
+        return self.kept(self._noise, 0.0)
 
-    def velocity(self, z: Pair, t: float) -> Pair:
+    def velocity(self, z: Parts, t: float) -> Parts:
         """The model's velocities at t; zero for what is given."""
-        at = [
+        video, audio, *keyframes = (
             replace(m, latent=x, t=torch.full_like(m.t, 1.0 if given else t))
             if m is not None and x is not None
             else None
             for m, x, given in zip(self._media, z, self._given, strict=True)
-        ]
-        found = self._model(at[0], at[1])
-        video, audio = (
+        )
+        if video is not None and keyframes:
+            video = replace(video, keyframes=keyframes[0])
+        found = self._model(video, audio)
+        return tuple(
             v if v is None or not given else torch.zeros_like(v)
             for v, given in zip(found, self._given, strict=True)
         )
-        return video, audio
 
-    def kept(self, z: Pair, t: float) -> Pair:
+    def kept(self, z: Parts, t: float) -> Parts:
         """The latents with kept regions at their known place; at t = 1 that is the condition."""
-        video, audio = (
+        return tuple(
             x if m is None or x is None or n is None else keep(m, x, n, 1.0 if given else t)
             for m, x, n, given in zip(self._media, z, self._noise, self._given, strict=True)
         )
-        return video, audio
 
 
 def is_given(media: Media) -> bool:
@@ -116,8 +119,8 @@ def keep(media: Media, latent: Tensor, noise: Tensor, t: float) -> Tensor:
 
 
 def second_order(
-    z: Pair, data: Pair, before: tuple[float, Pair] | None, now: float, after: float
-) -> Pair:
+    z: Parts, data: Parts, before: tuple[float, Parts] | None, now: float, after: float
+) -> Parts:
     """One step of DPM-Solver++ 2M; of first order where a step begins in noise or ends in data."""
     share = (1 - after) / (1 - now)
     aim = data
@@ -132,10 +135,9 @@ def logit(t: float) -> float:
     return -inf if t <= 0 else inf if t >= 1 else log(t / (1 - t))
 
 
-def each(rule: Callable[..., Tensor], *pairs: Pair) -> Pair:
-    """The rule on pictures and on sounds; a modality without a velocity stays as it is."""
-    video, audio = (
-        rule(*parts) if all(part is not None for part in parts) else parts[0]
-        for parts in zip(*pairs, strict=True)
+def each(rule: Callable[..., Tensor], *parts: Parts) -> Parts:
+    """The rule on pictures, on sounds, on keyframes; what has no velocity stays as it is."""
+    return tuple(
+        rule(*same) if all(x is not None for x in same) else same[0]
+        for same in zip(*parts, strict=True)
     )
-    return video, audio

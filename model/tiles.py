@@ -22,9 +22,19 @@ Run = Callable[[Tensor], Tensor]
 
 
 def encode_whole_or_tiled(
-    vae: VideoCodec, pixels: Tensor, above: int = ABOVE, run: Run | None = None
+    vae: VideoCodec,
+    pixels: Tensor,
+    above: int = ABOVE,
+    run: Run | None = None,
+    stills: bool = False,
 ) -> Tensor:
-    """`vae.encode` (or `run`) of pixels [B,3,F,H,W], in tiles if H·W is more than `above`."""
+    """`vae.encode` (or `run`) of pixels [B,3,F,H,W], in tiles if H·W is more than `above`.
+
+    Of `stills` every frame is a clip of its own: F latents.
+    """
+    if stills:
+        frames = pixels.split(1, dim=2)
+        return torch.cat([encode_whole_or_tiled(vae, x, above, run) for x in frames], dim=2)
     run = run or vae.encode
     height, width = pixels.shape[3:]
     if height * width <= above:
@@ -34,8 +44,15 @@ def encode_whole_or_tiled(
     return tiled(run, pixels, cells, (space, 1), SIDE // space, OVERLAP // space)
 
 
-def decode_whole_or_tiled(vae: VideoCodec, latent: Tensor, above: int = ABOVE) -> Tensor:
-    """`vae.decode` of a latent [B,C,T,h,w], in tiles if a frame has more than `above` pixels."""
+def decode_whole_or_tiled(
+    vae: VideoCodec, latent: Tensor, above: int = ABOVE, stills: bool = False
+) -> Tensor:
+    """`vae.decode` of a latent [B,C,T,h,w], in tiles if a frame has more than `above` pixels; of
+    `stills` each latent alone.
+    """
+    if stills:
+        frames = latent.split(1, dim=2)
+        return torch.cat([decode_whole_or_tiled(vae, x, above) for x in frames], dim=2)
     space = vae.spec.space
     h, w = latent.shape[3:]
     if h * w * space**2 <= above:

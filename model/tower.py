@@ -37,6 +37,8 @@ class Media:
     condition: Tensor | None = None  # video only: [B,C,T,h,w], black where nothing is known
     mask: Tensor | None = None  # video only: [B,1,T,h,w], 1 = keep
     references: References | None = None  # what is seen or heard before the clip
+    # video only: single frames, each a latent of its own, of another resolution: [B,C,K,H,W]
+    keyframes: "Media | None" = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The contract of a shard set: what it holds and what made it. Written last, refused by field."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,10 @@ def write_set(
     contract = {
         "schema": SCHEMA_VERSION,
         **origin,
-        "buckets": {name: _bucket(name, buckets[name], entries) for name in sorted(buckets)},
+        "buckets": {
+            name: _bucket(name, buckets[name], entries, origin["video_vae"]["spec"]["time"])
+            for name in sorted(buckets)
+        },
         "counts": _counts(sides, entries, refused),
         "hours": sum(entry.seconds for entry in entries) / 3600,
         "shards": each(lambda side: _shard(folder, side), sides, isinstance(folder, Remote)),
@@ -167,8 +171,11 @@ def bucket_geometry(contract: dict[str, Any], bucket: str) -> dict[str, Geometry
     video = VideoSpec(**contract["video_vae"]["spec"])
     audio = AudioSpec(**contract["audio_vae"]["spec"])
     sizes = {r["name"]: r for r in contract["buckets"][bucket]["renditions"]}
+    specs = {
+        name: replace(video, time=1) if r.get("stills") else video for name, r in sizes.items()
+    }
     return {
-        name: Geometry(r["frames"], r["height"], r["width"], r["fps"], video, audio)
+        name: Geometry(r["frames"], r["height"], r["width"], r["fps"], specs[name], audio)
         for name, r in sizes.items()
     }
 
@@ -241,11 +248,17 @@ def _short(value: Any) -> str:  # noqa: ANN401 - JSON
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _bucket(name: str, geometry: dict[str, Geometry], entries: list[Entry]) -> dict[str, Any]:
+def _bucket(
+    name: str, geometry: dict[str, Geometry], entries: list[Entry], time: int
+) -> dict[str, Any]:
     mine = [entry for entry in entries if entry.bucket == name]
     base = next(iter(geometry.values()))
     fields = ("frames", "height", "width", "fps")
-    sizes = [{"name": n, **{f: getattr(g, f) for f in fields}} for n, g in geometry.items()]
+    sizes = [
+        {"name": n, **{f: getattr(g, f) for f in fields}}
+        | ({"stills": True} if g.video.time != time else {})
+        for n, g in geometry.items()
+    ]
     return {
         "renditions": sizes,
         "seconds": base.seconds,

@@ -132,7 +132,7 @@ class ClipEncoder:
         for bucket, shapes in sorted(buckets.items()):
             for name, shape in shapes.items():
                 size = (1, 3, shape.frames, shape.height, shape.width)
-                black = self._latent(-torch.ones(size, device=self.device))[0]
+                black = self._latent(-torch.ones(size, device=self.device), shape)[0]
                 black = black[: shape.video.channels]
                 found[f"black.{name}.{bucket}"] = half(black, "black", shape.video_shape)
             base = next(iter(shapes.values()))
@@ -195,18 +195,19 @@ class ClipEncoder:
         """The latent of a rendition, and its standard deviation if that is asked for."""
         shown = torch.from_numpy(self.picture(row, shape)).to(self.device)
         pixels = shown.movedim(-1, 0)[None] / 127.5 - 1
-        made = self._latent(pixels)[0].split(shape.video.channels)
+        made = self._latent(pixels, shape)[0].split(shape.video.channels)
         kinds = ("video", "video_std")
         return {
             f"{name}.{kind}": half(latent, kind, shape.video_shape)
             for kind, latent in zip(kinds, made, strict=False)
         }
 
-    def _latent(self, pixels: Tensor) -> Tensor:
+    def _latent(self, pixels: Tensor, shape: Geometry) -> Tensor:
         """[B,C,T,h,w] of pixels, or [B,2C,T,h,w] with the standard deviation."""
+        stills = shape.video != self.video.spec
         spread = self.video if self.config.store_std and isinstance(self.video, Spread) else None
         run = None if spread is None else (lambda tile: torch.cat(spread.posterior(tile), dim=1))
-        return encode_whole_or_tiled(self.video, pixels, self.config.tile_above, run)
+        return encode_whole_or_tiled(self.video, pixels, self.config.tile_above, run, stills)
 
     @torch.inference_mode()
     def _audio(self, row: Row, shape: Geometry) -> Tensor:

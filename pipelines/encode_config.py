@@ -22,6 +22,9 @@ class Rendition(Settings):
         le=10_001,
         description="most frames of a clip; used as 1 + the video VAE's stride (4, LTX-2's 8) x k",
     )
+    stills: bool = Field(
+        False, description="every frame is a latent of its own, for keyframes; any number of frames"
+    )
 
 
 class EncodeConfig(Settings):

@@ -7,7 +7,7 @@ parallelism nor kills can change what is in them.
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -115,9 +115,10 @@ def make_plan(config: EncodeConfig, makers: Makers, inputs: Inputs, clips: list[
     for clip in clips:
         span = clip["end_s"] - clip["start_s"]
         shapes = {r.name: geometry(r, span, makers) for r in config.renditions}
-        short = [r.name for r in config.renditions if shapes[r.name].frames == 1 < r.frames]
+        short = [r for r in config.renditions if too_short(r, span, shapes[r.name])]
         if short:
-            detail = f"{span:.3f} s is less than {makers.video.time + 1} frames of {short[0]}"
+            least = 1 if short[0].stills else makers.video.time + 1
+            detail = f"{span:.3f} s is less than {least} frames of {short[0].name}"
             refused.append(Failure(clip["clip_id"], Reason.TOO_SHORT, detail))
             continue
         name = "+".join(shape.bucket for shape in shapes.values())
@@ -151,16 +152,35 @@ def check_sizes(config: EncodeConfig, stride: int) -> None:
 
 def geometry(rendition: Rendition, span_s: float, makers: Makers) -> Geometry:
     """The whole latent frames of a rendition that fit into span_s, at most its `frames`."""
-    # 17 frames at 24 fps are 0.70833 s and the ledger may say 0.708: the millisecond finds all 17.
-    fit = int((span_s + 1e-3) * rendition.fps)
-    frames = whole_frames(min(fit, rendition.frames), makers.video.time)
+    spec = replace(makers.video, time=1) if rendition.stills else makers.video
+    frames = whole_frames(min(fit(rendition, span_s), rendition.frames), spec.time)
     size = (rendition.height, rendition.width)
-    return Geometry(frames, *size, rendition.fps, makers.video, makers.audio)
+    return Geometry(frames, *size, rendition.fps, spec, makers.audio)
+
+
+def fit(rendition: Rendition, span_s: float) -> int:
+    """Frames of a rendition that are shown in span_s."""
+    # 17 frames at 24 fps are 0.70833 s and the ledger may say 0.708: the millisecond finds all 17.
+    return int((span_s + 1e-3) * rendition.fps)
+
+
+def too_short(rendition: Rendition, span_s: float, shape: Geometry) -> bool:
+    """Whether a clip lacks a still, or is one frame where more are meant."""
+    if rendition.stills:
+        return fit(rendition, span_s) < 1
+    return shape.frames == 1 < rendition.frames
+
+
+def named(rendition: Rendition) -> dict[str, Any]:
+    """A rendition's settings; without `stills` where it has none, as sets from before it."""
+    values = rendition.model_dump(mode="json")
+    return values if rendition.stills else {k: v for k, v in values.items() if k != "stills"}
 
 
 def encode_fingerprint(config: EncodeConfig, makers: Makers, inputs: Inputs) -> str:
     """Names everything that a sample's bytes depend on besides its clip."""
-    settings = config.model_dump(mode="json", include={"renditions", "text"})
+    settings: dict[str, Any] = {"renditions": [named(r) for r in config.renditions]}
+    settings |= config.model_dump(mode="json", include={"text"})
     # Named where they change a byte: other sets keep the name they had before.
     tiled = [r.name for r in config.renditions if r.height * r.width > config.tile_above]
     settings |= {"tiled": [tiled, SIDE, OVERLAP]} if tiled else {}
@@ -206,7 +226,7 @@ def origin(config: EncodeConfig, makers: Makers, inputs: Inputs, plan: Plan) -> 
         "scan": inputs.scan,
         "verdicts": inputs.verdicts,
         "caption": inputs.caption,
-        "renditions": [rendition.model_dump() for rendition in config.renditions],
+        "renditions": [named(rendition) for rendition in config.renditions],
         "video_vae": {
             "name": config.video_vae,
             "fingerprint": makers.video_fingerprint,

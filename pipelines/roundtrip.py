@@ -78,7 +78,8 @@ def round_trips(sample: Sample, clip: Row, reader: Reader, encoder: ClipEncoder)
             before = encoder.picture(clip, shape)[:frames]
             part = latent[None, :, :latents].float().to(encoder.device)
             above = encoder.config.tile_above
-            after = decode_whole_or_tiled(encoder.video, part, above)[0]
+            stills = shape.video != encoder.video.spec
+            after = decode_whole_or_tiled(encoder.video, part, above, stills)[0]
             rows[-1]["psnr_db"] = psnr(before, after.movedim(0, -1).cpu())
             if sample.audio is not None and not place:
                 heard = torch.from_numpy(encoder.sound(clip, shape))

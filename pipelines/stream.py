@@ -62,11 +62,16 @@ class Sample:
     info: dict[str, Any]  # the sample's json
     stds: dict[str, Tensor] = field(default_factory=dict)  # as videos, where the set stores them
     other: "Sample | None" = None  # another clip of the film, where the stream was asked for it
+    shapes: dict[str, Geometry] = field(default_factory=dict)  # of each rendition
 
     @property
     def video(self) -> Tensor:
         """The base rendition's latent, [C,T,h,w]."""
         return next(iter(self.videos.values()))
+
+    def shape(self, rendition: str) -> Geometry:
+        """The geometry of a rendition."""
+        return self.shapes.get(rendition, self.geometry)
 
 
 class Reader:
@@ -122,6 +127,7 @@ class Reader:
             text={n.removeprefix("text."): t for n, t in tensors.items() if n.startswith("text.")},
             info=info,
             stds=stds,
+            shapes=renditions,
         )
 
     def step(self) -> None:

@@ -118,7 +118,8 @@ def round_trip(
     frames = 1 + (latents - 1) * shape.video.time
     kept = sample.video if codecs.whole else sample.video[:, :latents]
     latent = kept[None].float().to(codecs.device)
-    made = decode_whole_or_tiled(codecs.video, latent, codecs.tile_above)[0, :, :frames]
+    stills = shape.video != codecs.video.spec
+    made = decode_whole_or_tiled(codecs.video, latent, codecs.tile_above, stills)[0, :, :frames]
     made = made.movedim(0, -1).float().cpu()
     after = ((made + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     again = None

@@ -47,6 +47,29 @@ class LossWeights(Settings):
     audio: float = Field(1.0, ge=0, description="weight of the sound's squared error")
 
 
+class JointKeyframes(Settings):
+    """Keyframes of higher resolution that are denoised with the clip (SkyReels-V4 §4.5)."""
+
+    rendition: str = Field("keyframes", description="a rendition with `stills`")
+    weight: float = Field(1.0, ge=0, description="weight of their squared error in the loss")
+
+
+class Refine(Settings):
+    """What a refiner makes sharp: a small rendition of the clip, upsampled to `train.rendition`."""
+
+    low: str = Field("base", description="the rendition it is given")
+    keyframes: str | None = Field(
+        None,
+        description="a rendition with `stills`, of the size of `train.rendition`, put in place",
+    )
+    dropped: float = Field(
+        0.3, ge=0, le=1, description="share of samples that are given no keyframes"
+    )
+    noise: float = Field(
+        0.1, ge=0, le=2, description="largest deviation of the noise on what it is given"
+    )
+
+
 class TrainConfig(Settings):
     """Settings of `reelmill train`."""
 
@@ -61,6 +84,12 @@ class TrainConfig(Settings):
         "blocks.0.*",
     )
     rendition: str = Field("base", description="which rendition of the shards is trained on")
+    keyframes: JointKeyframes | None = Field(
+        None, description="denoise keyframes together with the clip"
+    )
+    refine: Refine | None = Field(
+        None, description="train a refiner of pictures instead of a generator"
+    )
     steps: int = Field(2000, ge=1, description="optimizer steps of the whole run")
     global_batch: int = Field(
         32, ge=1, description="samples a step over all workers, at the reference bucket"
@@ -143,6 +172,12 @@ class TrainConfig(Settings):
             raise ValueError("tasks: at least one weight must be above 0")
         if not any((self.captions.short, self.captions.long, self.captions.structured)):
             raise ValueError("captions: at least one of short, long, structured must be above 0")
+        if self.refine and self.keyframes:
+            raise ValueError("refine and keyframes are two trainings; give refine.keyframes")
+        if self.refine and (self.tasks.video_to_audio or self.tasks.audio_to_video):
+            raise ValueError(
+                "refine makes no sound: tasks of one modality from the other must be 0"
+            )
         if not (self.loss.video or self.loss.audio):
             raise ValueError("loss: at least one of video and audio must be above 0")
         if not all(0 <= beta < 1 for beta in self.betas):

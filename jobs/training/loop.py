@@ -8,20 +8,11 @@ from typing import Any
 
 from curation.progress import say
 from jobs.training import ranks
+from jobs.training.curves import add_curves, bad_ids, curves, no_curves, reduce_curves
 from jobs.training.engine import rate
 from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
-from jobs.training.step import (
-    add_curves,
-    bad_ids,
-    counts,
-    curves,
-    losses,
-    make_batch,
-    no_curves,
-    reduce_curves,
-    weighted,
-)
+from jobs.training.step import counts, losses, make_batch, weighted
 from jobs.training.validate import validate
 from pipelines.stream import Sample
 
@@ -97,6 +88,8 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
     weights = config.loss
     line["loss"] = weights.video * means.get("loss/video", 0.0)
     line["loss"] += weights.audio * means.get("loss/audio", 0.0)
+    if config.keyframes:
+        line["loss"] += config.keyframes.weight * means.get("loss/keyframes", 0.0)
     line |= {**means, "grad_norm": stepped.grad_norm, "lr": rate(config, step)}
     return Taken(applied=True, line=line, trouble=[])
 

@@ -13,6 +13,7 @@ from jobs.training.run import Job
 from jobs.training.start import StartError, freeze, planned
 from jobs.training.track import Target
 from model.config import ModelConfig, named_config
+from model.geometry import Geometry
 from model.mmdit import MMDiT
 from pipelines.contract import bucket_geometry, read_contract
 
@@ -36,6 +37,7 @@ def make_job(recipe: Recipe, shards: Place) -> Job:
             "model": model.to_json(),
             "rendition": config.rendition,
             "buckets": {name: rendition_of(contract, name, config) for name in contract["buckets"]},
+            **sharp_card(contract, config),
             **{key: contract[key] for key in ("video_vae", "audio_vae", "text")},
             "data": contract["fingerprint"],
             "recipe": recipe.name,
@@ -61,8 +63,11 @@ def model_config(config: TrainConfig, contract: dict[str, Any]) -> ModelConfig:
                 f"train.model.{field} is {config.model[field]}, the shard set has {value}; "
                 "leave the field out"
             )
+    asked = {"keyframes": True} if config.keyframes else {}
+    if config.refine:  # what it is given stands where nothing is kept
+        asked = {"sound": False, "blank_zero": False}
     try:
-        return named_config(config.size, **{**config.model, **from_data})
+        return named_config(config.size, **{**config.model, **from_data, **asked})
     except (TypeError, ValueError) as error:
         raise RecipeError(f"train.size or train.model: {error}") from error
 
@@ -88,12 +93,52 @@ def rendition_of(contract: dict[str, Any], bucket: str, config: TrainConfig) -> 
         )
     shape = renditions[config.rendition]
     return {
-        "frames": shape.frames,
-        "height": shape.height,
-        "width": shape.width,
-        "fps": shape.fps,
+        **size_of(shape),
         "train": contract["buckets"][bucket]["train"],
     }
+
+
+def sharp_card(contract: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    """What a card says of keyframes or of what is refined, by bucket. Raises RecipeError."""
+    card: dict[str, Any] = {}
+    for bucket in contract["buckets"]:
+        shapes = bucket_geometry(contract, bucket)
+        target = shapes[config.rendition]
+        if config.keyframes:
+            joint = config.keyframes.rendition
+            check_stills(shapes, joint, "train.keyframes.rendition", target)
+            card.setdefault("keyframes", {})[bucket] = size_of(shapes[joint])
+        if config.refine:
+            low, name = config.refine.low, config.refine.keyframes
+            if low not in shapes:
+                raise RecipeError(
+                    f"train.refine.low is {low!r}, the shard set has {', '.join(shapes)}"
+                )
+            if name is not None:
+                check_stills(shapes, name, "train.refine.keyframes", target)
+                if shapes[name].video_shape[2:] != target.video_shape[2:]:
+                    raise RecipeError(
+                        f"train.refine.keyframes: {name!r} must be as large as {config.rendition!r}"
+                    )
+            found = {"low": size_of(shapes[low])}
+            found |= {} if name is None else {"keyframes": size_of(shapes[name])}
+            card.setdefault("refine", {})[bucket] = found
+    return card
+
+
+def check_stills(shapes: dict[str, Geometry], name: str, field: str, video: Geometry) -> None:
+    """Raise RecipeError unless a rendition is there and has a latent a frame."""
+    if name not in shapes:
+        raise RecipeError(f"{field} is {name!r}, the shard set has {', '.join(shapes)}")
+    if shapes[name].video.time != 1 or video.video.time == 1:
+        raise RecipeError(
+            f"{field}: encode {name!r} with stills: true, {field} needs single frames"
+        )
+
+
+def size_of(shape: Geometry) -> dict[str, Any]:
+    """Frames, size and rate, as plain values."""
+    return {name: getattr(shape, name) for name in ("frames", "height", "width", "fps")}
 
 
 def identity(recipe: Recipe, contract: dict[str, Any], model: ModelConfig) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def references_of(
 def beginning(sample: Sample, rendition: str, latents: int, *, sound: bool) -> Reference:
     """The first video latents of a clip, with the sound below them."""
     video = sample.videos[rendition][:, :latents].float()
-    span = shorter(sample.geometry, video)
+    span = shorter(sample.shape(rendition), video)
     audio = sample.audio if sound else None
     return Reference(
         span,
@@ -85,7 +85,7 @@ def edited(sample: Sample, rendition: str, black: Tensor, draw: Draw) -> Referen
     What is to be made is the clip, told by its caption, without a mask.
     """
     clean = sample.videos[rendition].float()
-    span = shorter(sample.geometry, clean)
+    span = shorter(sample.shape(rendition), clean)
     hole = draw_hole(clean.shape[1:], draw)  # [1,T,h,w]
     there = black.float() if sample.other is None else sample.other.videos[rendition].float()
     audio = None if sample.audio is None else sample.audio.float()

@@ -104,7 +104,7 @@ def begin(job: Job) -> Run:
         config.global_batch,
         rank=ranks.rank(),
         world=ranks.world(),
-        cost=sample_cost(job.model, config.rendition),
+        cost=sample_cost(job.model, config),
         granularity=trainer.get("granularity") or granularity(config),
         wants=wants_other(config.tasks, job.seed),
     )

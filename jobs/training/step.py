@@ -17,6 +17,7 @@ from torch import Tensor
 from jobs.training import ranks
 from jobs.training.config import CaptionMix, TrainConfig
 from jobs.training.references import references_of
+from jobs.training.sharpen import stack, unknown, with_keyframes
 from model import flow
 from model.conditions import Task, condition, draw_task, levels
 from model.config import ModelConfig
@@ -30,12 +31,9 @@ from model.text import pad_text
 from pipelines.stream import Sample
 
 VARIANTS = ("short", "long", "structured")
-BINS = 4  # of the noise level t, for the curves
 TYPICAL_TEXT = 32  # tokens; text is a small part of a sample's cost
-STREAMS = ("video", "audio")
-Curves = dict[str, tuple[float, int]]  # (sum, count) by name
 NEEDS_SOUND = {Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO, Task.REFERENCE_SOUND}
-Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, Tensor | None]]
+Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,7 @@ class Batch:
     video: Media
     audio: Media | None
     video_target: Tensor  # [B,C,T,h,w]
+    keyframes_target: Tensor | None  # [B,C,K,H,W]
     audio_target: Tensor | None  # [B,C,L]
     makes_video: Tensor  # [B] bool: not where the picture is given
     makes_audio: Tensor  # [B] bool: where there is sound and it is not given
@@ -72,6 +71,7 @@ class Losses:
 
     video: Tensor
     audio: Tensor
+    keyframes: Tensor
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def make_batch(
     """
     o = objective
     first = samples[0]
-    geometry = first.geometry
+    rendition = o.config.rendition
+    geometry, shape = first.geometry, first.shape(rendition)  # of sound, of picture
     draws = [Draw(o.seed, sample.clip_id, sample.visit) for sample in samples]
     plain = level is not None
     tasks = [Task.TEXT_TO_AV if plain else task_of(sample, o) for sample in samples]
@@ -108,14 +109,13 @@ def make_batch(
     else:
         t = torch.full((len(samples),), level)
 
-    rendition = o.config.rendition
-    clean = torch.stack([s.videos[rendition] for s in samples]).float()  # [B,C,T,h,w]
+    clean = stack(samples, rendition)  # [B,C,T,h,w]
     _, _, T, h, w = clean.shape
     masks = torch.stack(
         [draw_keep(task, (T, h, w), draw) for task, draw in zip(tasks, draws, strict=True)]
     )
     black = o.constants[f"black.{rendition}.{first.bucket}"]
-    known = condition(clean, masks, black)
+    known = condition(clean, masks, unknown(samples, draws, o, black, plain=plain))
     texts = [
         choose_text(s.text, o.config.captions, draw, plain=plain, dim=o.text_dim)
         for s, draw in zip(samples, draws, strict=True)
@@ -141,12 +141,15 @@ def make_batch(
     video = Media(
         latent=put(flow.interpolate(clean, noise, t_video)),
         t=t_video.to(o.device),
-        times=geometry.video_times().to(o.device),
+        times=shape.video_times().to(o.device),
         condition=put(known.latent),
         mask=put(known.mask),
         references=seen,
         **common,
     )
+    keyframes_target = None
+    if o.config.keyframes:
+        video, keyframes_target = with_keyframes(video, masks, samples, draws, o)
     sound, target = None, None
     if audio:
         silence = o.constants[f"silence.{first.bucket}"]
@@ -160,8 +163,8 @@ def make_batch(
             **common,
         )
         target = flow.velocity(heard, noise_audio).to(o.device)
-    picture_tokens, sound_tokens = token_counts(model, geometry)
-    per_sample = picture_tokens + (sound_tokens if audio else 0)
+    per_sample = picture_tokens(model, o.config, {name: first.shape(name) for name in first.videos})
+    per_sample += geometry.audio_latents if audio else 0
     return Batch(
         ids=[s.clip_id for s in samples],
         tasks=tasks,
@@ -169,6 +172,7 @@ def make_batch(
         video=video,
         audio=sound,
         video_target=flow.velocity(clean, noise).to(o.device),
+        keyframes_target=keyframes_target,
         audio_target=target,
         makes_video=torch.tensor([task is not Task.VIDEO_TO_AUDIO for task in tasks]),
         makes_audio=torch.tensor(
@@ -212,25 +216,30 @@ def choose_text(
 
 def losses(forward: Forward, batch: Batch) -> Losses:
     """Forward pass and the error of each sample in each stream."""
-    video, audio = forward(batch.video, batch.audio)
+    video, audio, *keyframes = forward(batch.video, batch.audio)
     assert video is not None
     error_video = flow.loss(video, batch.video_target, batch.video.mask)
+    error_keys = torch.zeros_like(error_video)
+    if keyframes and batch.keyframes_target is not None and batch.video.keyframes:
+        assert keyframes[0] is not None
+        error_keys = flow.loss(keyframes[0], batch.keyframes_target, batch.video.keyframes.mask)
     if audio is None or batch.audio_target is None:
-        return Losses(error_video, torch.zeros_like(error_video))
+        return Losses(error_video, torch.zeros_like(error_video), error_keys)
     error_audio = flow.loss(audio, batch.audio_target)
     # where, not a product: the stand-in of a missing sound must not bring NaN into the sum
     has = batch.makes_audio.to(error_audio.device)
-    return Losses(error_video, torch.where(has, error_audio, 0.0))
+    return Losses(error_video, torch.where(has, error_audio, 0.0), error_keys)
 
 
 def counts(samples: Sequence[Sample], objective: Objective) -> Counts:
     """What the global batch is to make. Collective."""
     tasks = [task_of(sample, objective) for sample in samples]
+    sound = objective.config.refine is None  # a refiner has none
     local = [
         len(samples),
         sum(task is not Task.VIDEO_TO_AUDIO for task in tasks),
-        sum(hears(sample, task) for sample, task in zip(samples, tasks, strict=True)),
-        sum(sample.audio is not None for sample in samples),
+        sound * sum(hears(sample, task) for sample, task in zip(samples, tasks, strict=True)),
+        sound * sum(sample.audio is not None for sample in samples),
     ]
     return Counts(*map(int, ranks.total(torch.tensor(local, dtype=torch.float64)).tolist()))
 
@@ -243,79 +252,26 @@ def weighted(found: Losses, config: TrainConfig, total: Counts) -> Tensor:
     """
     video = found.video.sum() / max(1, total.pictures)
     audio = found.audio.sum() / max(1, total.sounds)
-    return ranks.world() * (config.loss.video * video + config.loss.audio * audio)
+    loss = config.loss.video * video + config.loss.audio * audio
+    if config.keyframes:
+        loss = loss + config.keyframes.weight * found.keyframes.sum() / max(1, total.pictures)
+    return ranks.world() * loss
 
 
-def curves(found: Losses, batch: Batch) -> Curves:
-    """(sum, count) of local losses for every curve, always the same keys in the same order."""
-    sums = no_curves()
-    bins = (batch.t * BINS).long().clamp(max=BINS - 1).tolist()
-    for stream, values, there in (
-        ("video", found.video, batch.makes_video.tolist()),
-        ("audio", found.audio, batch.makes_audio.tolist()),
-    ):
-        for value, present, task, level in zip(
-            values.detach().double().tolist(), there, batch.tasks, bins, strict=True
-        ):
-            if not present:
-                continue
-            for name in (
-                f"loss/{stream}",
-                f"task/{task}/{stream}",
-                f"level/{level}/{stream}",
-            ):
-                total, count = sums[name]
-                sums[name] = total + value, count + 1
-    return sums
+def picture_tokens(model: ModelConfig, config: TrainConfig, renditions: dict[str, Geometry]) -> int:
+    """Tokens of one sample's picture, its keyframes among them."""
+    names = [config.rendition, *([config.keyframes.rendition] if config.keyframes else [])]
+    return sum(token_counts(model, renditions[name])[0] for name in names)
 
 
-def no_curves() -> Curves:
-    """Every curve without a sample."""
-    return dict.fromkeys(curve_names(), (0.0, 0))
-
-
-def add_curves(one: Curves, two: Curves) -> Curves:
-    """The curves of two parts of a batch."""
-    return {name: (one[name][0] + two[name][0], one[name][1] + two[name][1]) for name in one}
-
-
-def curve_names() -> list[str]:
-    """Loss by stream, by task and stream, by quarter of t (0 is noisiest) and stream."""
-    return [
-        *(f"loss/{stream}" for stream in STREAMS),
-        *(f"task/{task}/{stream}" for task in Task for stream in STREAMS),
-        *(f"level/{level}/{stream}" for level in range(BINS) for stream in STREAMS),
-    ]
-
-
-def reduce_curves(local: Curves, extra: Sequence[float]) -> tuple[dict[str, float], list[float]]:
-    """Means of the curves over the global batch, and the sums of `extra`. Collective.
-
-    Curves without a sample in this batch are left out.
-    """
-    flat = [number for pair in local.values() for number in pair]
-    summed = ranks.total(torch.tensor([*flat, *extra], dtype=torch.float64)).tolist()
-    means = {}
-    for place, name in enumerate(local):
-        total, count = summed[2 * place], summed[2 * place + 1]
-        if count:
-            means[name] = total / count
-    return means, summed[len(flat) :]
-
-
-def bad_ids(found: Losses, batch: Batch) -> list[str]:
-    """Samples of this rank whose loss is not finite."""
-    sound = torch.isfinite(found.video) & torch.isfinite(found.audio)
-    return [name for name, good in zip(batch.ids, sound.tolist(), strict=True) if not good]
-
-
-def sample_cost(model: ModelConfig, rendition: str) -> Callable[[dict[str, Geometry]], float]:
+def sample_cost(model: ModelConfig, config: TrainConfig) -> Callable[[dict[str, Geometry]], float]:
     """FLOPs of one sample's forward pass, from its bucket's geometry: the stream gives batches of
     all buckets the same sum.
     """
 
     def cost(renditions: dict[str, Geometry]) -> float:
-        tokens = token_counts(model, renditions[rendition])
-        return float(forward_flops(model, *tokens, TYPICAL_TEXT))
+        sound = next(iter(renditions.values())).audio_latents if model.sound else 0
+        pictures = picture_tokens(model, config, renditions)
+        return float(forward_flops(model, pictures, sound, TYPICAL_TEXT))
 
     return cost

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from jobs.training import ranks
+from jobs.training.curves import STREAMS
 from jobs.training.step import Forward, Objective, losses, make_batch
 from model.config import ModelConfig
 from pipelines.stream import Reader, Sample
@@ -38,17 +39,18 @@ def validate(
     `loss` is the weighted sum of the streams. Empty when there are no rows.
     """
     isolated = replace(objective, seed=VALIDATION_SEED, dtype=torch.float32)
-    names = [f"{s}{at}" for s in ("video", "audio") for at in ("", *(f"/t{x}" for x in LEVELS))]
+    names = [f"{s}{at}" for s in STREAMS for at in ("", *(f"/t{x}" for x in LEVELS))]
     sums = dict.fromkeys(names, 0.0)
     numbers = dict.fromkeys(names, 0.0)
     for samples in groups([reader.sample(row) for row in rows[ranks.rank() :: ranks.world()]]):
         for level in LEVELS:
-            audio = any(s.audio is not None for s in samples)
+            audio = model.sound and any(s.audio is not None for s in samples)
             batch = make_batch(samples, isolated, model, audio=audio, level=level)
             found = losses(forward, batch)
             for stream, errors, count in (
                 ("video", found.video, len(samples)),
                 ("audio", found.audio, int(batch.makes_audio.sum())),
+                ("keyframes", found.keyframes, len(samples) * bool(batch.video.keyframes)),
             ):
                 for name in (stream, f"{stream}/t{level}"):
                     sums[name] += float(errors.double().sum())
@@ -65,6 +67,8 @@ def validate(
         return {}
     weights = objective.config.loss
     loss = weights.video * means.get("video", 0.0) + weights.audio * means.get("audio", 0.0)
+    if objective.config.keyframes:
+        loss += objective.config.keyframes.weight * means.get("keyframes", 0.0)
     return {"loss": loss, **means}
 
 

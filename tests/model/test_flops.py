@@ -44,6 +44,19 @@ def test_forward_formula_matches_the_counter(present, changes):
     assert formula == pytest.approx(counted(config, video, audio), rel=0.001)
 
 
+def test_keyframes_cost_what_video_tokens_cost():
+    """Catches a formula that a joint sequence, or a model without sound, does not follow."""
+    video, audio = make_media(geometry=FULL, tokens=12, text_dim=384)
+    joint = replace(SIZES["tiny"], keyframes=True)
+    tokens, sound = token_counts(joint, FULL)
+    both = replace(video, keyframes=video)
+    formula = 2 * forward_flops(joint, 2 * tokens, sound, text=12)
+    assert formula == pytest.approx(counted(joint, both, audio), rel=0.001)
+    alone = replace(SIZES["tiny"], sound=False)
+    formula = 2 * forward_flops(alone, tokens, 0, text=12)
+    assert formula == pytest.approx(counted(alone, video, None), rel=0.001)
+
+
 def test_step_is_three_forwards():
     """Catches a backward pass that that costs something else than two forwards."""
     config = SIZES["tiny"]

@@ -97,3 +97,16 @@ def test_small_pictures_stay_whole():
         assert torch.equal(encode_whole_or_tiled(vae, pixels, above=64 * 640), whole)
         assert torch.equal(decode_whole_or_tiled(vae, whole), vae.decode(whole))
     assert EncodeConfig().tile_above == ABOVE
+
+
+def test_stills_are_clips_of_one_frame():
+    """Catches keyframes that see each other: a latent of four frames, or a causal past."""
+    vae = load_video_vae()
+    pixels = torch.rand(1, 3, 2, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    latents = encode_whole_or_tiled(vae, pixels, stills=True)
+    assert latents.shape[2] == 2
+    for frame in range(2):
+        alone = vae.encode(pixels[:, :, frame : frame + 1])
+        assert torch.equal(latents[:, :, frame : frame + 1], alone)
+    back = decode_whole_or_tiled(vae, latents, stills=True)
+    assert torch.equal(back[:, :, 1:], vae.decode(latents[:, :, 1:]))

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from model.geometry import AudioSpec, VideoSpec
 from pipelines.encode_config import EncodeConfig, Rendition
-from pipelines.encode_plan import Inputs, Makers, Task, geometry, kept_clips, make_plan
+from pipelines.encode_plan import Inputs, Makers, Task, geometry, kept_clips, make_plan, named
 from pipelines.ledger import Ledger
 
 MAKERS = Makers(VideoSpec(), AudioSpec(), 384, "v", "a", "t")
@@ -134,6 +134,22 @@ def test_renditions_share_a_bucket_name():
     )
     plan = make_plan(config, MAKERS, INPUTS, [clip(0, 5.2), clip(1, 9.2)])
     assert sorted(plan.buckets) == ["64x64x17@8+128x128x5@1", "64x64x17@8+128x128x9@1"]
+
+
+def test_stills_take_any_number_of_frames():
+    """Catches keyframes cut to whole groups of four, read past the clip's end, or renamed sets."""
+    stills = Rendition(name="keyframes", height=128, width=128, fps=1, frames=15, stills=True)
+    config = EncodeConfig(renditions=(Rendition(), stills))
+    plan = make_plan(config, MAKERS, INPUTS, [clip(0, 3.2), clip(1, 7.2), clip(2, 0.9)])
+    assert sorted(plan.buckets) == ["64x64x17@8+128x128x3@1", "64x64x17@8+128x128x7@1"]
+    assert [f.detail for f in plan.refused] == ["0.900 s is less than 1 frames of keyframes"]
+    shape = plan.buckets["64x64x17@8+128x128x3@1"]["keyframes"]
+    assert shape.video_shape[1] == 3
+    assert shape.video_times().tolist() == [0.5, 1.5, 2.5]
+    plain = Rendition(name="keyframes", height=128, width=128, fps=1, frames=15)
+    assert "stills" not in named(plain)
+    other = make_plan(EncodeConfig(renditions=(Rendition(), plain)), MAKERS, INPUTS, [clip(0, 9.2)])
+    assert other.encode != plan.encode
 
 
 def test_shards_stay_below_their_bytes():
