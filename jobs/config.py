@@ -14,6 +14,8 @@ from curation.settings import Settings
 from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
 from jobs.training.config import TrainConfig
+from jobs.training.stages import StageConfig
+from jobs.training.stages import check as check_stages
 from pipelines.ask_config import AskConfig
 from pipelines.budget import ERROR_BUDGET
 from pipelines.caption_config import CaptionConfig
@@ -65,6 +67,9 @@ class Recipe(Settings):
     encode: EncodeConfig = Field(default_factory=EncodeConfig)
     plan: PlanConfig = Field(default_factory=PlanConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    stages: tuple[StageConfig, ...] = Field(
+        (), description="trainings one after the other, each from the weights of the one before"
+    )
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
 
     @field_validator("out", mode="before")
@@ -95,6 +100,11 @@ class Recipe(Settings):
             raise ValueError(
                 f"policy: ask_{min(strange)} is the answer to no question; ask.questions: {there}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _stages_can_be(self) -> Self:
+        check_stages(self.train, self.stages)
         return self
 
     @property

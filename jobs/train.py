@@ -3,6 +3,9 @@
 Run the same command again to go on from the newest complete checkpoint. `reelmill train
 recipe.yaml fresh` moves what there is aside and starts at step 0. Curves are in
 `<out>/metrics.jsonl` and MLflow.
+
+A recipe with `stages` is a chain: each stage trains with its own fields of `train` from the weights
+of the one before, in `<out>/stages/01-NAME`, an MLflow run below the chain's.
 """
 
 import fcntl
@@ -25,12 +28,13 @@ from jobs.training.log import read
 from jobs.training.loop import train_worker
 from jobs.training.prepare import make_job, target
 from jobs.training.run import Job
-from jobs.training.track import Tracker
+from jobs.training.stages import FOLDER, place_of, settings
+from jobs.training.track import Parent, Tracker
 from pipelines import cluster
 from pipelines.contract import find_set
 
 SECTIONS = ("train",)
-MOVED = ("checkpoints", "samples", "metrics.jsonl", "run.json")
+MOVED = ("checkpoints", "samples", "metrics.jsonl", "run.json", FOLDER)
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
@@ -40,15 +44,48 @@ def run(recipe: Recipe, words: list[str]) -> int:
     with only_one(recipe.out):
         if words:
             put_aside(recipe.out)
-        return train(recipe)
+        return train_stages(recipe) if recipe.stages else train(recipe)
 
 
-def train(recipe: Recipe) -> int:
+def train_stages(recipe: Recipe) -> int:
+    """A chain's stages one after the other; one that is finished is passed over."""
+    for number, stage in enumerate(recipe.stages):
+        say(f"stage {number + 1} of {len(recipe.stages)}: {stage.name}")
+        last = number + 1 == len(recipe.stages)
+        parent = Parent(recipe.name, recipe.out / "run.json", last=last)
+        own = stage_recipe(recipe, number)
+        with only_one(own.out):
+            code = train(own, parent)
+        if code:
+            say(f"the chain stops in stage {stage.name}; the same command goes on there")
+            return code
+    final = stage_recipe(recipe, len(recipe.stages) - 1)
+    say(f"the chain is finished; its model is used with --out {final.out}")
+    return DONE
+
+
+def stage_recipe(recipe: Recipe, number: int) -> Recipe:
+    """The recipe of one stage: its own folder, the chain's data and tracking unless it has some."""
+    stage = recipe.stages[number]
+    previous = place_of(recipe.out, number - 1, recipe.stages[number - 1]) if number else None
+    return recipe.model_copy(
+        update={
+            "name": f"{recipe.name}-{stage.name}".lower(),
+            "out": place_of(recipe.out, number, stage),
+            "storage": stage.storage or recipe.storage or str(recipe.out / "data"),
+            "tracking": recipe.tracking_uri,
+            "train": settings(recipe.train, stage, previous),
+            "stages": (),
+        }
+    )
+
+
+def train(recipe: Recipe, parent: Parent | None = None) -> int:
     """Prepare, run Ray Train while showing progress, and say what came of it."""
     shards = find_shards(recipe)
     job = make_job(recipe, shards)
     start = resume_point(job)
-    tracker = Tracker(target(recipe, job), job.log)
+    tracker = Tracker(target(recipe, job, parent), job.log)
     tracker.start()
     if start >= recipe.train.steps:
         say(f"training is finished at step {start}; raise train.steps to go on")

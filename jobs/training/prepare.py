@@ -11,7 +11,7 @@ from jobs.config import Recipe, RecipeError, code_version
 from jobs.training.config import FREE, TrainConfig
 from jobs.training.run import Job
 from jobs.training.start import StartError, freeze, planned
-from jobs.training.track import Target
+from jobs.training.track import Parent, Target
 from model.config import ModelConfig, named_config
 from model.geometry import Geometry
 from model.mmdit import MMDiT
@@ -166,11 +166,11 @@ def prompt_features(config: TrainConfig, contract: dict[str, Any]) -> tuple[Any,
     return tuple(encoder.encode(list(config.sample_prompts)))
 
 
-def target(recipe: Recipe, job: Job) -> Target:
-    """What MLflow is told about the run."""
+def target(recipe: Recipe, job: Job, parent: Parent | None = None) -> Target:
+    """What MLflow is told about the run; a stage's stands below its chain's."""
     return Target(
         uri=recipe.tracking_uri,
-        experiment=recipe.name,
+        experiment=parent.name if parent else recipe.name,
         name=f"train {recipe.name}",
         out=Path(job.out),
         params={
@@ -182,4 +182,5 @@ def target(recipe: Recipe, job: Job) -> Target:
             "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
             "contract.fingerprint": job.card["data"],
         },
+        parent=parent,
     )

@@ -25,6 +25,15 @@ NOT_METRICS = frozenset({"kind", "step", "time"})
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The run of a chain, which holds its stages' runs."""
+
+    name: str
+    state: Path  # where its id is kept
+    last: bool  # whether this stage is the chain's last
+
+
+@dataclass(frozen=True)
 class Target:
     """Where a run is tracked, and what is said about it once."""
 
@@ -34,6 +43,7 @@ class Target:
     out: Path
     params: dict[str, str]
     texts: dict[str, str] = field(default_factory=dict)  # artefact name -> content
+    parent: Parent | None = None
 
     @property
     def state(self) -> Path:
@@ -48,7 +58,7 @@ class Tracker:
         self.target = target
         self.tail = Tail(log)
         self.waiting: list[Line] = []
-        self.state: dict[str, Any] = _read_state(target)
+        self.state: dict[str, Any] = _read_state(target.state, target.uri)
         self.client: Any = None
         self.warned = False
         self.done = threading.Event()
@@ -96,6 +106,7 @@ class Tracker:
             self._mark(batch)
         if last:
             self.client.set_terminated(self.state["run_id"], self.status)
+            self._end_parent()
 
     def _connect(self) -> Any:  # noqa: ANN401 - MLflow's client
         # fail in seconds: MLflow's own defaults try for minutes, and the end of a run waits
@@ -111,7 +122,8 @@ class Tracker:
         run_id = self.state.get("run_id")
         if run_id is None or self.state.get("uri") != target.uri:
             experiment = _experiment(client, target)
-            run = client.create_run(experiment, run_name=target.name)
+            tags = {"mlflow.parentRunId": self._parent(client, experiment)} if target.parent else {}
+            run = client.create_run(experiment, run_name=target.name, tags=tags)
             run_id = run.info.run_id
             params = [Param(key, value[:MAX_PARAM]) for key, value in target.params.items()]
             client.log_batch(run_id, params=params)
@@ -124,6 +136,28 @@ class Tracker:
             run_id, "code", target.params.get("code", "")
         )  # the latest; params are final
         return client
+
+    def _parent(self, client: Any, experiment: str) -> str:  # noqa: ANN401
+        """The chain's run, made with its first stage."""
+        parent = self.target.parent
+        assert parent is not None
+        known = _read_state(parent.state, self.target.uri)
+        if "run_id" not in known:
+            run = client.create_run(experiment, run_name=parent.name)
+            known = {"run_id": run.info.run_id, "uri": self.target.uri}
+            write_json(parent.state, known)
+        return str(known["run_id"])
+
+    def _end_parent(self) -> None:
+        """A chain ends with its last stage, or with one that did not come to its end."""
+        parent = self.target.parent
+        if parent is None:
+            return
+        run_id = _read_state(parent.state, self.target.uri).get("run_id")
+        if run_id and (parent.last or self.status != "FINISHED"):
+            self.client.set_terminated(run_id, self.status)
+        elif run_id:
+            self.client.update_run(run_id, status="RUNNING")
 
     def _send(self, lines: list[Line]) -> None:
         from mlflow.entities import Metric  # noqa: PLC0415
@@ -187,9 +221,9 @@ def _experiment(client: Any, target: Target) -> str:  # noqa: ANN401
     return str(client.create_experiment(target.experiment, artifact_location=location))
 
 
-def _read_state(target: Target) -> dict[str, Any]:
+def _read_state(path: Path, uri: str) -> dict[str, Any]:
     try:
-        state = json.loads(target.state.read_text())
+        state = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return state if isinstance(state, dict) and state.get("uri") == target.uri else {}
+    return state if isinstance(state, dict) and state.get("uri") == uri else {}
