@@ -32,6 +32,7 @@ VERBS = {
     "failures": "what failed in which pass, why, and how often it was tried",
     "replay": "try again what failed for a reason, in whichever pass, and nothing else",
     "takedown": "remove films from the ledger and from every shard set, for good",
+    "import": "make an open video model the picture tower, from diffusers' layout",
     "train": "train the joint model with Ray Train and DeepSpeed",
     "compare": "training runs side by side: ranking, differences, curves, sample clips",
     "generate": "make clips with picture and sound from a checkpoint",

@@ -179,12 +179,16 @@ def picture(
 
 
 @torch.no_grad()
-def decode(decoders: Decoders, picture: Tensor, sound: Tensor, geometry: Geometry) -> Film:
-    """Latents as pixels and samples. Raises ValueError when a value is not finite."""
-    if not (torch.isfinite(picture).all() and torch.isfinite(sound).all()):
+def decode(decoders: Decoders, picture: Tensor, sound: Tensor | None, geometry: Geometry) -> Film:
+    """Latents as pixels and samples, silence without a sound. Raises ValueError for NaN or Inf."""
+    if not all(torch.isfinite(x).all() for x in (picture, sound) if x is not None):
         raise ValueError("the sampler gave NaN or Inf: the checkpoint is not usable")
     pixels = decode_whole_or_tiled(decoders.video, picture[None].float())[0]  # [3,F,H,W]
-    samples = decoders.audio.decode(sound[None].float(), samples=geometry.samples)[0]
+    if sound is None:
+        audio = decoders.audio
+        samples = torch.zeros(audio.sounds, round(geometry.seconds * audio.decoded_rate))
+    else:
+        samples = decoders.audio.decode(sound[None].float(), samples=geometry.samples)[0]
     frames = ((pixels.permute(1, 2, 3, 0) + 1) * 127.5).round().clamp(0, 255)
     return Film(
         frames.to(torch.uint8).cpu().numpy(),

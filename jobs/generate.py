@@ -74,6 +74,7 @@ class Maker:
             Draw(request.seed, "clip", 0),
             *(encode_known(self.decoders, given, geometry) if given else (None, None)),
             references=references(request, geometry, self.decoders),
+            silent=not self.model.config.sound,
         )
         guidance = Guidance(
             request.guidance_video,
@@ -86,8 +87,8 @@ class Maker:
         sampling = Sampling(request.steps, guidance, request.shift, request.sampler)
         black = self.decoders.black(geometry).to(self.device)
         made = sample(self.model, scene, black, sampling)
-        assert made.sound is not None
-        film = decode(self.decoders, made.picture.cpu(), made.sound.cpu(), geometry)
+        sound = None if made.sound is None else made.sound.cpu()
+        film = decode(self.decoders, made.picture.cpu(), sound, geometry)
         (pasted(film, given) if given else film).write(path)
 
 

@@ -1,4 +1,4 @@
-"""Video autoencoders of diffusers (Wan 2.1 and 2.2, LTX-2, HunyuanVideo 1.5) behind our interface.
+"""Video autoencoders of diffusers (Wan, LTX-2, HunyuanVideo and its 1.5) behind our interface.
 
 Each class has its own way to say strides and scale; here all become one: pixels in −1…1 to latents
 that are standardised as that model's own pipeline standardises them, and back. What is encoded is
@@ -36,8 +36,8 @@ def wan(net: Network) -> Facts:
     return Facts(spec, torch.tensor(c.latents_mean), torch.tensor(c.latents_std))
 
 
-def hunyuan15(net: Network) -> Facts:
-    """diffusers/pipelines/hunyuan_video1_5: z * scaling_factor."""
+def hunyuan(net: Network) -> Facts:
+    """diffusers/pipelines/hunyuan_video and hunyuan_video1_5: z * scaling_factor."""
     c = net.config
     spec = VideoSpec(c.latent_channels, c.temporal_compression_ratio, c.spatial_compression_ratio)
     return Facts(spec, torch.zeros(spec.channels), torch.ones(spec.channels) / c.scaling_factor)
@@ -54,7 +54,8 @@ def ltx2(net: Network) -> Facts:
 
 KINDS: dict[str, Callable[[Network], Facts]] = {
     "AutoencoderKLWan": wan,
-    "AutoencoderKLHunyuanVideo15": hunyuan15,
+    "AutoencoderKLHunyuanVideo": hunyuan,
+    "AutoencoderKLHunyuanVideo15": hunyuan,
     "AutoencoderKLLTX2Video": ltx2,
 }
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from diffusers import (
+    AutoencoderKLHunyuanVideo,
     AutoencoderKLHunyuanVideo15,
     AutoencoderKLLTX2Audio,
     AutoencoderKLLTX2Video,
@@ -55,7 +56,23 @@ def ltx2(**more):
     return net
 
 
-VIDEO = {"wan": wan, "wan22": wan22, "hunyuan": hunyuan, "ltx2": ltx2}
+def hunyuan_first():
+    return AutoencoderKLHunyuanVideo(
+        latent_channels=4,
+        block_out_channels=(8, 8, 8, 8),
+        norm_num_groups=4,
+        layers_per_block=1,
+        scaling_factor=0.5,
+    )
+
+
+VIDEO = {
+    "wan": wan,
+    "wan22": wan22,
+    "hunyuan": hunyuan,
+    "hunyuan_first": hunyuan_first,
+    "ltx2": ltx2,
+}
 
 
 def audio(**more):

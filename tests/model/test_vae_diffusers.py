@@ -13,6 +13,7 @@ SPECS = {
     "wan": VideoSpec(3, 4, 8),
     "wan22": VideoSpec(3, 4, 16),
     "hunyuan": VideoSpec(4, 4, 16),
+    "hunyuan_first": VideoSpec(4, 4, 8),
     "ltx2": VideoSpec(8, 8, 32),
 }
 NAMES = sorted(VIDEO)
@@ -58,7 +59,7 @@ def test_scale_is_that_of_the_models_own_pipeline(folder, name):
     with torch.no_grad():
         raw = net.encode(pixels).latent_dist.mode()
         shape = (1, -1, 1, 1, 1)
-        if name == "hunyuan":
+        if name.startswith("hunyuan"):
             wanted = raw * net.config.scaling_factor
         elif name == "ltx2":
             mean, std = net.latents_mean.view(shape), net.latents_std.view(shape)
@@ -85,7 +86,8 @@ def test_spread_is_in_the_units_of_the_latents(folder, name):
     assert (std > 0).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+# HunyuanVideo's first has group norms over the whole clip: its latents depend on what follows
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "hunyuan_first"])
 def test_latents_of_a_prefix_are_the_prefix_of_the_latents(folder, name):
     """Catches a class that is not causal: known beginnings would be encoded with what follows."""
     vae, pixels = load_video_vae(folder / name), clip(SPECS[name])
