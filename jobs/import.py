@@ -6,8 +6,8 @@ DONOR is a folder that diffusers saved (of the pipeline, or of its transformer) 
 HunyuanVideo or HunyuanVideo 1.5. Autoencoders, text encoder and size are the recipe's
 (`encode.video_vae` takes the same folder or id). Before training the tower gives the donor's
 velocity; what is new starts at zero (docs/model.md). `generate.checkpoint: <out>/donor` makes clips
-with it, picture alone; `train.init.path: <out>/donor/step-00000000` trains from it, with the size and
-model fields that are printed at the end and a new tower for sound.
+with it, picture alone; `train.init.path: <out>/donor/step-00000000` trains from it, with the size
+and model fields that are printed at the end and a new tower for sound.
 """
 
 import json
