@@ -35,6 +35,13 @@ class Task(StrEnum):
     REFERENCE_CLIP = "reference_clip"  # a clip, with its sound if it has one, before its time
     REFERENCE_SOUND = "reference_sound"  # a sound before its time
     EDIT = "edit"  # what is edited, whole and without a mask, before its time
+    TEXT_TO_AUDIO = "text_to_audio"  # nothing, and only sound is made
+    TEXT_TO_VIDEO = "text_to_video"  # nothing, and only picture is made
+    TEXT_TO_IMAGE = "text_to_image"  # nothing, and only the first latent is made
+
+
+# One tower has no input: such a task is a whole step's, so that all samples run the same network.
+ALONE = (Task.TEXT_TO_AUDIO, Task.TEXT_TO_VIDEO, Task.TEXT_TO_IMAGE)
 
 
 @dataclass(frozen=True)
@@ -46,22 +53,48 @@ class Condition:
 
 
 def draw_task(mix: Mapping[str, float], seed: int, clip_id: str, visit: int) -> Task:
-    """The task of one sample, drawn by weight; weights need not sum to 1.
+    """The task of one sample of a joint step, drawn by weight; weights need not sum to 1.
 
     Raises ValueError for an unknown task, a negative weight or no positive one.
     """
+    check_mix(mix)
+    found = drawn(mix, [task for task in Task if task not in ALONE], Draw(seed, clip_id, visit))
+    if found is None:
+        raise ValueError(f"task weights {dict(mix)} have none for a joint step")
+    return found
+
+
+def draw_alone(mix: Mapping[str, float], seed: int, step: str) -> Task | None:
+    """The task of all samples of a step in which one tower has no input; None for a joint step.
+
+    `step` names the global batch by its place in the data, so all workers draw the same.
+    """
+    check_mix(mix)
+    alone = sum(mix.get(task, 0) for task in ALONE)
+    draw = Draw(seed, f"step {step}", 0)
+    if not alone or draw.uniform("alone") * sum(mix.values()) >= alone:
+        return None
+    return drawn(mix, ALONE, draw)
+
+
+def check_mix(mix: Mapping[str, float]) -> None:
+    """Raises ValueError for an unknown task, a negative weight or no positive one."""
     unknown = sorted(set(mix) - set(Task))
     if unknown:
         raise ValueError(f"tasks {unknown} are unknown; choose from {', '.join(Task)}")
     if min(mix.values(), default=0) < 0 or sum(mix.values()) <= 0:
         raise ValueError(f"task weights {dict(mix)} must be >= 0 with at least one above 0")
-    point = Draw(seed, clip_id, visit).uniform("task") * sum(mix.values())
-    weighted = [(task, mix[task]) for task in Task if mix.get(task, 0) > 0]
+
+
+def drawn(mix: Mapping[str, float], among: Sequence[Task], draw: Draw) -> Task | None:
+    """One of some tasks by weight; None when none of them has any."""
+    weighted = [(task, mix[task]) for task in among if mix.get(task, 0) > 0]
+    point = draw.uniform("task") * sum(weight for _, weight in weighted)
     for task, weight in weighted:
         point -= weight
         if point < 0:
             return task
-    return weighted[-1][0]
+    return weighted[-1][0] if weighted else None
 
 
 def condition(clean: Tensor, mask: Tensor, black: Tensor) -> Condition:

@@ -29,6 +29,9 @@ class TaskMix(Settings):
     edit: float = Field(
         0.0, ge=0, description="the clip is shown before with a box of it from another clip"
     )
+    text_to_audio: float = Field(0.0, ge=0, description="steps of sound alone, from text")
+    text_to_video: float = Field(0.0, ge=0, description="steps of picture alone, from text")
+    text_to_image: float = Field(0.0, ge=0, description="steps of first frames alone, from text")
 
 
 class CaptionMix(Settings):

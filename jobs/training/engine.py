@@ -196,6 +196,8 @@ class Engine:
             peak = self.config.muon_lr if group.get("use_muon") else self.config.lr
             group["lr"] = rate(self.config, step) * (peak / self.config.lr)
         self.deepspeed.step()
+        if self.config.zero == 3:  # it would step again by the last gradient of weights without one
+            self.deepspeed.optimizer.grad_partitions_flat_buffer.zero_()
         if norm is None and self.deepspeed.optimizer.overflow:
             return Stepped(applied=False, grad_norm=math.inf)
         self._update_average(step)

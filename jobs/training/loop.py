@@ -12,7 +12,7 @@ from jobs.training.curves import add_curves, bad_ids, curves, no_curves, reduce_
 from jobs.training.engine import rate
 from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
-from jobs.training.step import counts, losses, make_batch, weighted
+from jobs.training.step import losses, make_batch, plan_step, weighted
 from jobs.training.validate import validate
 from pipelines.stream import Sample
 
@@ -63,11 +63,11 @@ def train(run: Run) -> None:
 def take_step(run: Run, samples: list[Sample]) -> Taken:
     """One global batch. NaN or Inf in any rank's loss or gradient changes no weight anywhere."""
     step, config = run.counters.step, run.job.config
-    total = counts(samples, run.objective)
+    alone, total = plan_step(samples, run.objective, run.cursor)
     sums, tokens, bad = no_curves(), 0, []
     parts = micro_batches(samples, total.samples, config.micro_batch)
     for number, part in enumerate(parts, 1):
-        batch = make_batch(part, run.objective, run.job.model, audio=total.heard > 0)
+        batch = make_batch(part, run.objective, run.job.model, audio=total.heard > 0, alone=alone)
         found = losses(run.engine, batch)
         run.engine.backward(weighted(found, config, total), last=number == len(parts))
         sums = add_curves(sums, curves(found, batch))

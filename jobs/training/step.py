@@ -8,7 +8,7 @@ N text tokens, D text channels.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from jobs.training.config import CaptionMix, TrainConfig
 from jobs.training.references import references_of
 from jobs.training.sharpen import stack, unknown, with_keyframes
 from model import flow
-from model.conditions import Task, condition, draw_task, levels
+from model.conditions import Task, condition, draw_alone, draw_task, levels
 from model.config import ModelConfig
 from model.flops import forward_flops, token_counts
 from model.geometry import Geometry
@@ -28,10 +28,12 @@ from model.noise import Draw, normal, uniform
 from model.references import gather
 from model.regions import draw_keep
 from model.text import pad_text
-from pipelines.stream import Sample
+from pipelines.stream import Cursor, Sample
 
 VARIANTS = ("short", "long", "structured")
 TYPICAL_TEXT = 32  # tokens; text is a small part of a sample's cost
+MUTE = {Task.TEXT_TO_VIDEO, Task.TEXT_TO_IMAGE}  # no sound is made or given
+NO_PICTURE = {Task.VIDEO_TO_AUDIO, Task.TEXT_TO_AUDIO}  # none is made
 NEEDS_SOUND = {Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO, Task.REFERENCE_SOUND}
 Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, ...]]
 
@@ -55,9 +57,9 @@ class Batch:
     ids: list[str]
     tasks: list[Task]
     t: Tensor  # [B]
-    video: Media
+    video: Media | None
     audio: Media | None
-    video_target: Tensor  # [B,C,T,h,w]
+    video_target: Tensor | None  # [B,C,T,h,w]
     keyframes_target: Tensor | None  # [B,C,K,H,W]
     audio_target: Tensor | None  # [B,C,L]
     makes_video: Tensor  # [B] bool: not where the picture is given
@@ -91,31 +93,37 @@ def make_batch(
     *,
     audio: bool,
     level: float | None = None,
+    alone: Task | None = None,
 ) -> Batch:
     """Samples of one bucket as model inputs and targets.
 
     `audio` says whether any sample of the global batch has sound, so that all ranks run the same
-    towers. `level` fixes t and takes text without dropout and no condition: for validation.
+    towers; so does `alone`, the task of a step in which one tower has no input. `level` fixes t
+    and takes text without dropout and no condition: for validation.
     """
     o = objective
     first = samples[0]
     rendition = o.config.rendition
     geometry, shape = first.geometry, first.shape(rendition)  # of sound, of picture
+    audio = audio and alone not in MUTE
     draws = [Draw(o.seed, sample.clip_id, sample.visit) for sample in samples]
     plain = level is not None
-    tasks = [Task.TEXT_TO_AV if plain else task_of(sample, o) for sample in samples]
+    tasks = [Task.TEXT_TO_AV if plain else task_of(sample, o, alone) for sample in samples]
     if level is None:
         t = flow.times(uniform(draws, "t"), o.config.density)
     else:
         t = torch.full((len(samples),), level)
 
     clean = stack(samples, rendition)  # [B,C,T,h,w]
+    black = o.constants[f"black.{rendition}.{first.bucket}"]
+    hidden = unknown(samples, draws, o, black, plain=plain)
+    if alone is Task.TEXT_TO_IMAGE:  # of a causal autoencoder the first latent is the first frame's
+        clean, hidden, shape = clean[:, :, :1], hidden[..., :1, :, :], replace(shape, frames=1)
     _, _, T, h, w = clean.shape
     masks = torch.stack(
         [draw_keep(task, (T, h, w), draw) for task, draw in zip(tasks, draws, strict=True)]
     )
-    black = o.constants[f"black.{rendition}.{first.bucket}"]
-    known = condition(clean, masks, unknown(samples, draws, o, black, plain=plain))
+    known = condition(clean, masks, hidden)
     texts = [
         choose_text(s.text, o.config.captions, draw, plain=plain, dim=o.text_dim)
         for s, draw in zip(samples, draws, strict=True)
@@ -148,7 +156,7 @@ def make_batch(
         **common,
     )
     keyframes_target = None
-    if o.config.keyframes:
+    if o.config.keyframes and alone in (None, Task.TEXT_TO_VIDEO):
         video, keyframes_target = with_keyframes(video, masks, samples, draws, o)
     sound, target = None, None
     if audio:
@@ -163,27 +171,44 @@ def make_batch(
             **common,
         )
         target = flow.velocity(heard, noise_audio).to(o.device)
-    per_sample = picture_tokens(model, o.config, {name: first.shape(name) for name in first.videos})
-    per_sample += geometry.audio_latents if audio else 0
+    shown = video if alone is not Task.TEXT_TO_AUDIO else None
+    tokens = count_tokens(shown, sound, model.patch) + int(text_mask.sum())
     return Batch(
         ids=[s.clip_id for s in samples],
         tasks=tasks,
         t=t,
-        video=video,
+        video=shown,
         audio=sound,
-        video_target=flow.velocity(clean, noise).to(o.device),
+        video_target=None if shown is None else flow.velocity(clean, noise).to(o.device),
         keyframes_target=keyframes_target,
         audio_target=target,
-        makes_video=torch.tensor([task is not Task.VIDEO_TO_AUDIO for task in tasks]),
+        makes_video=torch.tensor([task not in NO_PICTURE for task in tasks]),
         makes_audio=torch.tensor(
             [audio and hears(s, t) for s, t in zip(samples, tasks, strict=True)]
         ),
-        tokens=per_sample * len(samples) + int(text_mask.sum()),
+        tokens=tokens,
     )
 
 
-def task_of(sample: Sample, objective: Objective) -> Task:
+def count_tokens(picture: Media | None, sound: Media | None, patch: int) -> int:
+    """Media tokens of a batch, those of keyframes and references among them."""
+    total = 0
+    for media, area in ((picture, patch**2), (sound, 1)):
+        if media is None:
+            continue
+        total += media.latent[:, 0].numel() // area
+        if media.references is not None:
+            at_once = media.latent[0, 0, 0].numel() // area  # tokens of a latent: 1 of sound
+            total += int(media.references.there.sum()) * at_once
+    if picture is not None and picture.keyframes is not None:
+        total += picture.keyframes.latent[:, 0].numel() // patch**2
+    return total
+
+
+def task_of(sample: Sample, objective: Objective, alone: Task | None = None) -> Task:
     """The task of one visit; without sound there is none to make or to be given."""
+    if alone is not None:
+        return alone
     mix = objective.config.tasks.model_dump()
     task = draw_task(mix, objective.seed, sample.clip_id, sample.visit)
     return Task.TEXT_TO_AV if task in NEEDS_SOUND and sample.audio is None else task
@@ -191,7 +216,7 @@ def task_of(sample: Sample, objective: Objective) -> Task:
 
 def hears(sample: Sample, task: Task) -> bool:
     """Whether a sample's sound is to be made."""
-    return sample.audio is not None and task is not Task.AUDIO_TO_VIDEO
+    return sample.audio is not None and task is not Task.AUDIO_TO_VIDEO and task not in MUTE
 
 
 def choose_text(
@@ -217,10 +242,13 @@ def choose_text(
 def losses(forward: Forward, batch: Batch) -> Losses:
     """Forward pass and the error of each sample in each stream."""
     video, audio, *keyframes = forward(batch.video, batch.audio)
-    assert video is not None
-    error_video = flow.loss(video, batch.video_target, batch.video.mask)
+    there = batch.video or batch.audio
+    assert there is not None
+    error_video = torch.zeros(len(batch.ids), device=there.latent.device)
     error_keys = torch.zeros_like(error_video)
-    if keyframes and batch.keyframes_target is not None and batch.video.keyframes:
+    if batch.video is not None and video is not None and batch.video_target is not None:
+        error_video = flow.loss(video, batch.video_target, batch.video.mask)
+    if keyframes and batch.keyframes_target is not None and batch.video and batch.video.keyframes:
         assert keyframes[0] is not None
         error_keys = flow.loss(keyframes[0], batch.keyframes_target, batch.video.keyframes.mask)
     if audio is None or batch.audio_target is None:
@@ -231,13 +259,31 @@ def losses(forward: Forward, batch: Batch) -> Losses:
     return Losses(error_video, torch.where(has, error_audio, 0.0), error_keys)
 
 
-def counts(samples: Sequence[Sample], objective: Objective) -> Counts:
+def plan_step(
+    samples: Sequence[Sample], objective: Objective, cursor: Cursor
+) -> tuple[Task | None, Counts]:
+    """The task of a step in which one tower has no input, None for a joint one, and what the
+    global batch at `cursor` is to make. Collective.
+
+    The same on every rank, so that all of them run the same network: weights without a gradient
+    are without it everywhere, and no rank waits for a reduction that another does not make.
+    """
+    mix = objective.config.tasks.model_dump()
+    alone = draw_alone(mix, objective.seed, f"{cursor.epoch}-{cursor.batch}")
+    total = counts(samples, objective, alone)
+    if alone is Task.TEXT_TO_AUDIO and not total.sounds:  # nobody has a sound: picture instead
+        alone = Task.TEXT_TO_VIDEO
+        total = counts(samples, objective, alone)
+    return alone, total
+
+
+def counts(samples: Sequence[Sample], objective: Objective, alone: Task | None = None) -> Counts:
     """What the global batch is to make. Collective."""
-    tasks = [task_of(sample, objective) for sample in samples]
+    tasks = [task_of(sample, objective, alone) for sample in samples]
     sound = objective.config.refine is None  # a refiner has none
     local = [
         len(samples),
-        sum(task is not Task.VIDEO_TO_AUDIO for task in tasks),
+        sum(task not in NO_PICTURE for task in tasks),
         sound * sum(hears(sample, task) for sample, task in zip(samples, tasks, strict=True)),
         sound * sum(sample.audio is not None for sample in samples),
     ]

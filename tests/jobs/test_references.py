@@ -5,30 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.random_shards import encoded, geometry
-from jobs.training.config import TaskMix, TrainConfig
+from jobs.training.config import TaskMix
 from jobs.training.references import references_of, wants_other
-from jobs.training.step import Objective, counts, losses, make_batch
+from jobs.training.step import counts, losses, make_batch
 from model.conditions import Task, draw_task
-from model.config import ModelConfig
 from model.mmdit import MMDiT
 from model.noise import Draw
 from pipelines.stream import Sample
+from tests.jobs.samples import BLACK, MODEL, NOTHING, objective, sample
 from tests.model.helpers import wake
-
-SHAPE = geometry(9, 16, 4)
-BLACK = torch.full(SHAPE.video_shape, -7.0)
-NOTHING = dict.fromkeys(TaskMix.model_fields, 0.0)
-MODEL = ModelConfig(16, 2, 1, 1, video_channels=4, audio_channels=8, text_dim=12)
-
-
-def sample(number: int, other: int | None = None, visit: int = 0) -> Sample:
-    """A clip of random latents, every fifth without sound, with another one beside it."""
-    made = encoded(number, SHAPE, "train", 12)
-    text = {n.removeprefix("text."): t for n, t in made.tensors.items() if n.startswith("text.")}
-    videos, audio = {"base": made.tensors["base.video"]}, made.tensors.get("audio")
-    beside = None if other is None else sample(other)
-    return Sample(made.clip_id, visit, made.bucket, SHAPE, videos, audio, text, {}, other=beside)
 
 
 def shown(task: Task, given: Sample) -> list:
@@ -78,15 +63,6 @@ def test_an_edit_shows_the_clip_with_a_hole():
         assert 0 < int(changed.sum()) < changed.numel()
         assert torch.equal(before.video[:, changed], filler[:, changed])
         assert torch.equal(before.audio, clip.audio.float())
-
-
-def objective(**weights: float) -> Objective:
-    config = TrainConfig(tasks=TaskMix(**NOTHING | weights))
-    constants = {
-        f"black.base.{SHAPE.bucket}": BLACK,
-        f"silence.{SHAPE.bucket}": torch.zeros(SHAPE.audio_shape),
-    }
-    return Objective(config, 0, constants, 12, torch.device("cpu"), torch.float32)
 
 
 def test_losses_with_references_belong_to_samples():
