@@ -50,7 +50,7 @@ def validate(
             for stream, errors, count in (
                 ("video", found.video, len(samples)),
                 ("audio", found.audio, int(batch.makes_audio.sum())),
-                ("keyframes", found.keyframes, len(samples) * bool(batch.video and batch.video.keyframes)),
+                ("keyframes", found.keyframes, len(samples) * (batch.keyframes_target is not None)),
             ):
                 for name in (stream, f"{stream}/t{level}"):
                     sums[name] += float(errors.double().sum())
