@@ -87,7 +87,7 @@ def train(recipe: Recipe, parent: Parent | None = None) -> int:
     start = resume_point(job)
     tracker = Tracker(target(recipe, job, parent), job.log)
     tracker.start()
-    if start >= recipe.train.steps:
+    if start >= job.config.steps:
         say(f"training is finished at step {start}; raise train.steps to go on")
         tracker.finish("FINISHED")
         return DONE
@@ -96,7 +96,7 @@ def train(recipe: Recipe, parent: Parent | None = None) -> int:
     begun = time.monotonic()
     status = "KILLED"
     try:
-        with following(job.log, start, recipe.train.steps):
+        with following(job.log, start, job.config.steps):
             trouble = fit(recipe, job)
         status = "FAILED" if trouble else "FINISHED"
     finally:
@@ -104,7 +104,7 @@ def train(recipe: Recipe, parent: Parent | None = None) -> int:
     if trouble:
         say(f"reelmill train: {trouble}")
         return FAILED
-    say(f"trained to step {recipe.train.steps} in {time.monotonic() - begun:.0f} s: {job.folder}")
+    say(f"trained to step {job.config.steps} in {time.monotonic() - begun:.0f} s: {job.folder}")
     return DONE
 
 

@@ -94,6 +94,12 @@ class TrainConfig(Settings):
         None, description="train a refiner of pictures instead of a generator"
     )
     steps: int = Field(2000, ge=1, description="optimizer steps of the whole run")
+    epochs: float | None = Field(
+        None, gt=0, description="passes over the data, in place of `steps`"
+    )
+    epoch_scale: float = Field(
+        1.0, gt=0, description="factor of `epochs`: 0.001 tries a long recipe or a chain of them"
+    )
     global_batch: int = Field(
         32, ge=1, description="samples a step over all workers, at the reference bucket"
     )
@@ -192,6 +198,8 @@ class TrainConfig(Settings):
 FREE = frozenset(
     {
         "steps",
+        "epochs",
+        "epoch_scale",
         "validate_every",
         "validate_samples",
         "sample_every",

@@ -1,5 +1,7 @@
 """From recipe and shard set to the job that every worker gets; a misfit is refused here."""
 
+import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,15 @@ import yaml
 from curation.places import Place
 from jobs.config import Recipe, RecipeError, code_version
 from jobs.training.config import FREE, TrainConfig
-from jobs.training.run import Job
+from jobs.training.run import Job, granularity
 from jobs.training.start import StartError, freeze, planned
+from jobs.training.step import sample_cost
 from jobs.training.track import Parent, Target
 from model.config import ModelConfig, named_config
 from model.geometry import Geometry
 from model.mmdit import MMDiT
 from pipelines.contract import bucket_geometry, read_contract
+from pipelines.stream import Stream
 
 
 def make_job(recipe: Recipe, shards: Place) -> Job:
@@ -27,6 +31,7 @@ def make_job(recipe: Recipe, shards: Place) -> Job:
         raise RecipeError(str(error)) from error
     model = model_config(config, contract)
     check_start(config, model)
+    config = with_steps(recipe, model, shards)
     return Job(
         out=str(recipe.out.resolve()),
         shards=str(shards),
@@ -70,6 +75,23 @@ def model_config(config: TrainConfig, contract: dict[str, Any]) -> ModelConfig:
         return named_config(config.size, **{**config.model, **from_data, **asked})
     except (TypeError, ValueError) as error:
         raise RecipeError(f"train.size or train.model: {error}") from error
+
+
+def with_steps(recipe: Recipe, model: ModelConfig, shards: Place) -> TrainConfig:
+    """The settings with `epochs` as steps of this shard set. Raises RecipeError."""
+    config = recipe.train
+    if config.epochs is None:
+        return config
+    cost = sample_cost(model, config)
+    try:
+        stream = Stream(
+            shards, recipe.seed, config.global_batch, cost=cost, granularity=granularity(config)
+        )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    with closing(stream.reader):
+        steps = math.ceil(config.epochs * config.epoch_scale * stream.length(0))
+    return config.model_copy(update={"steps": max(1, steps)})
 
 
 def check_start(config: TrainConfig, model: ModelConfig) -> None:

@@ -125,3 +125,12 @@ def test_contract_is_checked_by_field(tmp_path, shards, tiny):
         tiny(tmp_path, shards, model={"video_channels": 3})
     with pytest.raises(RecipeError, match=r"train\.size.*huge"):
         tiny(tmp_path, shards, size="huge")
+
+
+def test_epochs_are_steps_of_the_data(tmp_path, shards, tiny):
+    """Catches an epoch that is a number of samples, or a scale that is left out."""
+    whole = tiny(tmp_path, shards, epochs=1).config.steps
+    assert 3 <= whole <= 9, "41 clips in batches of 8, of two lengths"
+    assert tiny(tmp_path, shards, epochs=4).config.steps == 4 * whole
+    assert tiny(tmp_path, shards, epochs=4, epoch_scale=0.5).config.steps == 2 * whole
+    assert tiny(tmp_path, shards, epochs=0.01).config.steps == 1
