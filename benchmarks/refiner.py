@@ -174,6 +174,7 @@ def refined(
         coarse = unknown([clip.sample], [draw], objective, NOTHING, plain=True)[0]
         scene = Scene(HIGH, text, draw, silent=True)
         made = sample(model, scene, coarse, Sampling(steps, Guidance()))
+        assert made.picture is not None
         return decoded(vae, made.picture)
 
     return make

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from curation.files import fingerprint, sha256_file
 from curation.settings import Settings
 from jobs.config import RecipeError
-from jobs.generate_config import Box, GenerateConfig
+from jobs.generate_config import Box, GenerateConfig, Make
 from jobs.shots import caption
 from jobs.tags import check_tags, order
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
@@ -57,7 +57,7 @@ class ClipRequest(Settings):
     box: Box | None = None
     span: tuple[float, float] | None = None
     inside: Box | None = None
-    make: Literal["both", "sound", "picture"] = "both"
+    make: Make = "both"
     references: tuple[Given, ...] = Field((), description="nearest to the clip first")
 
     @property
@@ -65,6 +65,11 @@ class ClipRequest(Settings):
         """The clip's file name without ending: named by its content."""
         without = set() if self.references else {"references"}  # as it was before there were any
         return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json', exclude=without))}"
+
+    @property
+    def file(self) -> str:
+        """The name of the film, sound or picture."""
+        return self.name + {"audio": ".wav", "image": ".png"}.get(self.make, ".mp4")
 
     def geometry(self, card: dict[str, Any]) -> Geometry:
         """Sizes under the autoencoders of a checkpoint."""
@@ -157,7 +162,7 @@ def sizes(config: GenerateConfig, card: dict[str, Any]) -> dict[str, Any]:
     trained = buckets[max(sorted(buckets), key=lambda name: buckets[name]["train"])]
     video = VideoSpec(**card["video_vae"]["spec"])
     fps = config.fps or trained["fps"]
-    frames = config.frames or trained["frames"]
+    frames = 1 if config.make == "image" else config.frames or trained["frames"]
     if config.seconds:
         frames = whole_frames(round(config.seconds * fps), video.time)
     size = {

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from curation.media_write import write_clip
+from curation.files import write_bytes
+from curation.media_write import write_clip, write_sound
 from model.conditions import condition
 from model.geometry import Geometry
 from model.guidance import Guidance, Velocity, guide
@@ -57,14 +58,15 @@ class Scene:
     audio: Given | None = None
     references: tuple[Reference, ...] = ()
     stills: Stills | None = None
-    silent: bool = False  # of a refiner, which makes no sound
+    silent: bool = False  # no sound is made: by a refiner, or because none is asked for
+    blind: bool = False  # no picture is made
 
 
 @dataclass(frozen=True)
 class Latents:
     """What was made."""
 
-    picture: Tensor  # [C,T,h,w]
+    picture: Tensor | None  # [C,T,h,w]
     sound: Tensor | None  # [C,L]
     keyframes: Tensor | None = None  # [C,K,H,W]
 
@@ -102,9 +104,18 @@ class Film:
     rate: int
     geometry: Geometry
 
-    def write(self, path: Path) -> None:
-        """Write H.264 and AAC, picture and sound from time 0."""
-        write_clip(path, self.pixels, self.geometry.fps, self.samples, self.rate)
+    def write(self, path: Path, *, mute: bool = False) -> None:
+        """Write what the path's ending says: H.264 and AAC, both from time 0, a wav, or a PNG."""
+        if path.suffix == ".wav":
+            write_sound(path, self.samples, self.rate)
+        elif path.suffix == ".png":
+            import cv2  # noqa: PLC0415 - only pictures need it
+
+            write_bytes(path, cv2.imencode(".png", self.pixels[0, ..., ::-1])[1].tobytes())
+        else:
+            write_clip(
+                path, self.pixels, self.geometry.fps, None if mute else self.samples, self.rate
+            )
 
 
 @torch.no_grad()
@@ -147,13 +158,10 @@ def sample(
     )
     times = grid(sampling.steps, sampling.shift)
     velocity = guide(model, sampling.guidance)
-    heard = None if scene.silent else audio
-    shown, sound, *keyframes = integrate(velocity, video, heard, times, sampling.method, on_step)
-    assert shown is not None
-    still = keyframes[0] if keyframes else None
-    return Latents(
-        shown[0], None if sound is None else sound[0], None if still is None else still[0]
-    )
+    seen, heard = None if scene.blind else video, None if scene.silent else audio
+    made = integrate(velocity, seen, heard, times, sampling.method, on_step)
+    shown, sound, still = (None if x is None else x[0] for x in (*made, None)[:3])
+    return Latents(shown, sound, still)
 
 
 def picture(
@@ -179,11 +187,18 @@ def picture(
 
 
 @torch.no_grad()
-def decode(decoders: Decoders, picture: Tensor, sound: Tensor | None, geometry: Geometry) -> Film:
-    """Latents as pixels and samples, silence without a sound. Raises ValueError for NaN or Inf."""
+def decode(
+    decoders: Decoders, picture: Tensor | None, sound: Tensor | None, geometry: Geometry
+) -> Film:
+    """Latents as pixels and samples, silence without a sound, no frames without a picture.
+
+    Raises ValueError for NaN or Inf.
+    """
     if not all(torch.isfinite(x).all() for x in (picture, sound) if x is not None):
         raise ValueError("the sampler gave NaN or Inf: the checkpoint is not usable")
-    pixels = decode_whole_or_tiled(decoders.video, picture[None].float())[0]  # [3,F,H,W]
+    pixels = torch.empty(3, 0, geometry.height, geometry.width)
+    if picture is not None:
+        pixels = decode_whole_or_tiled(decoders.video, picture[None].float())[0]  # [3,F,H,W]
     if sound is None:
         audio = decoders.audio
         samples = torch.zeros(audio.sounds, round(geometry.seconds * audio.decoded_rate))

@@ -7,7 +7,8 @@ same.
 From text alone, or with: `image`, `last_image`, `keyframes` (pictures at times); `clip` (goes on
 where a film ends, or with `extend: backward` makes what came before); `source` with `mask`, `box`
 or `span` (makes these parts of a film anew) or with `inside` (paints around it); `source` with
-`make: sound` (sound for a film); `sound` with `make: picture` (picture for a sound).
+`make: sound` (sound for a film); `sound` with `make: picture` (picture for a sound); `make: audio`,
+`video` or `image` (one of the two alone).
 `references` gives files to the tags of a prompt (`@image_1`, `@video_1`, `@Audio-0`); times in a
 prompt, `[0.0-2.5s] …`, divide it into shots. docs/generate.md shows each. What is kept comes back
 unchanged, before the mp4's own coding.
@@ -66,6 +67,8 @@ class Maker:
     def make(self, request: ClipRequest, path: Path) -> None:
         """Write the film of `request`. A pure function of it, the weights and the code."""
         torch.set_num_threads(request.threads)  # how sums are split decides their last bits
+        if request.make == "audio" and not self.model.config.sound:
+            raise RecipeError(f"generate.make is audio, and {self.folder} makes no sound")
         geometry = request.geometry(self.card)
         given = known(request, geometry, self.decoders.audio.sounds)
         scene = Scene(
@@ -74,7 +77,8 @@ class Maker:
             Draw(request.seed, "clip", 0),
             *(encode_known(self.decoders, given, geometry) if given else (None, None)),
             references=references(request, geometry, self.decoders),
-            silent=not self.model.config.sound,
+            silent=not self.model.config.sound or request.make in ("video", "image"),
+            blind=request.make == "audio",
         )
         guidance = Guidance(
             request.guidance_video,
@@ -87,9 +91,9 @@ class Maker:
         sampling = Sampling(request.steps, guidance, request.shift, request.sampler)
         black = self.decoders.black(geometry).to(self.device)
         made = sample(self.model, scene, black, sampling)
-        sound = None if made.sound is None else made.sound.cpu()
-        film = decode(self.decoders, made.picture.cpu(), sound, geometry)
-        (pasted(film, given) if given else film).write(path)
+        picture, sound = (None if x is None else x.cpu() for x in (made.picture, made.sound))
+        film = decode(self.decoders, picture, sound, geometry)
+        (pasted(film, given) if given else film).write(path, mute=request.make == "video")
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
@@ -119,7 +123,7 @@ def make_all(maker: Maker, wanted: list[ClipRequest], folder: Path) -> int:
     missing = [r for r in wanted if not (folder / f"{r.name}.json").is_file()]
     with progress("generate", len(missing), "clips") as advance:
         for request in missing:
-            path = folder / f"{request.name}.mp4"
+            path = folder / request.file
             maker.make(request, path)
             write_json(path.with_suffix(".json"), describe(maker, request, path))
             advance(1, path.name)
@@ -150,7 +154,7 @@ def again(maker: Maker, card: Path, folder: Path) -> int:
             f"{card} was made with other weights than {maker.folder}; give its checkpoint with "
             "--generate.checkpoint"
         )
-    path = folder / f"{request.name}.mp4"
+    path = folder / request.file
     maker.make(request, path)
     write_json(path.with_suffix(".json"), describe(maker, request, path))
     if sha256_file(path) != before:

@@ -11,6 +11,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Box = tuple[Share, Share, Share, Share]  # left, top, right, bottom of the picture
 
 
+Make = Literal["both", "sound", "picture", "audio", "video", "image"]
+
+
 class Keyframe(Settings):
     """A picture at a time of the clip."""
 
@@ -75,8 +78,10 @@ class GenerateConfig(Settings):
         None, description="outpainting: where `source` stands in the picture, in shares"
     )
     sound: Path | None = Field(None, description="film or sound file whose sound is given")
-    make: Literal["both", "sound", "picture"] = Field(
-        "both", description="sound: for the picture of `source`; picture: keeps its sound"
+    make: Make = Field(
+        "both",
+        description="sound: for the picture of `source`; picture: keeps its sound; audio, video, "
+        "image: only a sound, a mute film, a picture",
     )
     references: dict[Tag, ReferenceFile] = Field(
         default_factory=dict,
@@ -148,8 +153,23 @@ class GenerateConfig(Settings):
                 raise ValueError(f"{name}: left < right and top < bottom, got {where}")
         if self.span and not self.span[0] < self.span[1]:
             raise ValueError(f"span: from < to, got {self.span}")
+        self._alone(frames)
         if self.frames and self.seconds:
             raise ValueError("give frames or seconds, not both")
         if any(not prompt.strip() for prompt in self.prompts):
             raise ValueError("prompt: an empty prompt says nothing; leave it out")
         return self
+
+    def _alone(self, frames: list[str]) -> None:
+        """Raises ValueError where only one of picture and sound is made and the other is given."""
+        if self.make == "video" and self.sound:
+            raise ValueError("make: video makes a mute film; for a given sound take make: picture")
+        if self.make not in ("audio", "image"):
+            return
+        given = [*frames, *(n for n in ("clip", "source", "sound") if getattr(self, n))]
+        if given:
+            raise ValueError(
+                f"make: {self.make} is made from text and references; take out {', '.join(given)}"
+            )
+        if self.make == "image" and (self.frames or self.seconds):
+            raise ValueError("make: image is one frame; take out frames and seconds")

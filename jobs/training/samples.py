@@ -44,6 +44,7 @@ def make_samples(run: Run, model: MMDiT) -> list[str]:
         assert decoders is not None
         one = everything[number]
         made = sample(model, one.scene, one.black.to(run.engine.device), sampling)
+        assert made.picture is not None
         sound = one.sound if made.sound is None else made.sound
         path = folder / f"{number:02d}.mp4"
         try:

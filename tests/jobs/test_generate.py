@@ -13,10 +13,11 @@ import torch
 from benchmarks.random_shards import make_set
 from curation.files import sha256_file
 from curation.media_write import write_clip
-from jobs.clip_request import sizes
+from jobs.clip_request import requests, sizes
 from jobs.config import Recipe, RecipeError
-from jobs.generate import run
+from jobs.generate import Maker, find_checkpoint, run
 from jobs.generate_config import GenerateConfig
+from jobs.tags import without_tags
 from jobs.training import checkpoint
 from jobs.training.loop import train_worker
 from model.text import load_text_encoder
@@ -179,19 +180,12 @@ REQUESTS = {
     "sound for a film": {"source": "film.mp4", "source_start": 1.0, "make": "sound"},
     "picture for a sound": {"sound": "film.mp4", "make": "picture"},
     "edit that keeps the sound": {"source": "film.mp4", "box": (0, 0, 1, 0.5), "make": "picture"},
-    "references": {
-        "prompt": "the grey of @image_1 moves as in @video_1 and sounds like @Audio-0",
-        "references": {"image_1": "dark.png", "video_1": "film.mp4", "Audio-0": "film.mp4"},
-    },
 }
 
 
 def with_files(folder, fields):
     """A request's fields with the paths of its files."""
-    files = {k: v for k, v in fields.items() if k != "prompt" and isinstance(v, str)}
-    put = {k: folder / v for k, v in files.items() if "." in v}
-    if "references" in fields:
-        put["references"] = {tag: folder / name for tag, name in fields["references"].items()}
+    put = {k: folder / v for k, v in fields.items() if isinstance(v, str) and "." in v}
     if "keyframes" in fields:
         put["keyframes"] = [k | {"image": folder / k["image"]} for k in fields["keyframes"]]
     return fields | put
@@ -214,6 +208,46 @@ def test_each_kind_of_request_is_made_and_made_again(trained, material, from_tex
     assert run(Recipe(name="tiny", out=trained), [str(film.with_suffix(".json"))]) == 0
     assert sha256_file(film) == before
     assert before != from_text, "the files changed nothing"
+
+
+@pytest.fixture(scope="module")
+def maker(trained):
+    return Maker(find_checkpoint(Recipe(name="tiny", out=trained)), "cpu")
+
+
+def made(maker, folder, **fields):
+    """The file of a request, made twice."""
+    config = GenerateConfig(**{"prompt": "a red ball", "count": 1, "steps": 2, **fields})
+    (request,) = requests(config, list(config.prompts), maker.card, maker.weights, threads=1)
+    hashes = []
+    for _ in range(2):
+        maker.make(request, folder / request.file)
+        hashes.append(sha256_file(folder / request.file))
+    assert hashes[0] == hashes[1]
+    return folder / request.file
+
+
+def test_sound_film_and_picture_alone(maker, tmp_path):
+    """Catches a tower that runs without a request for it, or a file that is not what it says."""
+    assert cv2.imread(str(made(maker, tmp_path, make="image"))).shape == (SIZE, SIZE, 3)
+    for make, ending, kind in (("audio", ".wav", "audio"), ("video", ".mp4", "video")):
+        path = made(maker, tmp_path, make=make)
+        assert path.suffix == ending
+        with av.open(str(path)) as box:
+            assert [stream.type for stream in box.streams] == [kind]
+            assert box.duration / av.time_base == pytest.approx(FRAMES / FPS, abs=0.01)
+
+
+def test_references_decide_the_film(maker, material, tmp_path):
+    """Catches references that are read, encoded and then lost on the way into the network."""
+    prompt = "the grey of @image_1 moves as in @video_1 and sounds like @Audio-0"
+    given = {"image_1": "dark.png", "video_1": "film.mp4", "Audio-0": "film.mp4"}
+    films = [
+        made(maker, tmp_path, prompt=prompt, references={t: material / n for t, n in tags.items()})
+        for tags in (given, given | {"image_1": "light.png"})
+    ]
+    plain = made(maker, tmp_path, prompt=without_tags(prompt))
+    assert len({sha256_file(path) for path in (*films, plain)}) == 3
 
 
 def test_impossible_requests_name_field_and_fix(trained, tmp_path):
@@ -243,6 +277,9 @@ def test_impossible_requests_name_field_and_fix(trained, tmp_path):
         (source | {"span": (2, 1)}, "from < to"),
         (source | {"make": "sound", "span": (0, 1)}, "whole picture of `source`"),
         ({"make": "picture"}, "keeps the sound of"),
+        ({"make": "audio", "image": tmp_path / "a"}, "made from text and references"),
+        ({"make": "image", "seconds": 2}, "make: image is one frame"),
+        ({"make": "video", "sound": tmp_path / "a"}, "take make: picture"),
     ):
         with pytest.raises(ValueError, match=message):
             GenerateConfig(**wrong)
