@@ -8,7 +8,7 @@ CLOCKS = ("seconds", "paper", "latents")
 # what a resumed run must share stay as they are.
 LATER = (
     "clock_fps", "t_channels", "text_refiner", "pooled_dim", "guidance", "parallel_single",
-    "blank_zero", "keyframes", "sound",
+    "blank_zero", "keyframes", "sound", "sparse",
 )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ class ModelConfig:
     clock_fps: float = (
         24.0  # on the clock "latents": frames a second at which latents are one apart
     )
+    sparse: float = 0.0  # share of cubes that picture tokens read (model/sparse.py); 0: dense
     # What donors have and the paper does not name (model/donors.py)
     t_channels: int = 128  # of the sinusoidal code of t
     text_refiner: int = 0  # blocks of self-attention over text before the tower
@@ -73,6 +74,8 @@ class ModelConfig:
             raise ValueError(f"t_channels={self.t_channels} must be even and positive")
         if not 0 <= self.pooled_dim <= self.text_dim:
             raise ValueError(f"pooled_dim={self.pooled_dim} must lie in 0 to {self.text_dim}")
+        if not 0 <= self.sparse <= 1:
+            raise ValueError(f"sparse={self.sparse} must be a share, 0 to 1")
         if self.text_refiner < 0 or self.guidance < 0 or self.clock_fps <= 0:
             raise ValueError("text_refiner and guidance must not be negative, clock_fps above 0")
 

@@ -6,8 +6,11 @@ torch.utils.flop_counter, which the formula is tested against.
 Letters: video, audio, text are token counts of one sample.
 """
 
+from math import ceil
+
 from model.config import ModelConfig
 from model.geometry import Geometry
+from model.sparse import SIZE, chosen_count
 from model.text_refiner import MLP_RATIO
 
 BACKWARD = 2  # a backward pass costs two forward passes
@@ -29,15 +32,34 @@ def cross_attention(queries: int, keys: int, width: int) -> int:
     return projections + attention(queries, keys, width)
 
 
-def tower_block(config: ModelConfig, media: int, text: int, dual: bool, text_cross: bool) -> int:
-    """One tower's part of a block, exchange excluded."""
+def tower_block(
+    config: ModelConfig, media: int, text: int, dual: bool, text_cross: bool, sparse: float = 0.0
+) -> int:
+    """One tower's part of a block, exchange excluded; `sparse` is the share of cubes it reads."""
     width, tokens = config.width, media + text
     parts = 3 if config.parallel_single and not dual else 6
     modulation = linear(2 if dual else 1, width, parts * width)
     projections = linear(tokens, width, 4 * width)
+    reading = attention(tokens, tokens, width)
+    if sparse:
+        reading = sparse_attention(media, text, width, sparse) + linear(media, width, width)
     mlp = 2 * linear(tokens, width, config.mlp_ratio * width)
     cross = cross_attention(media, text, width) if text_cross else 0
-    return modulation + projections + attention(tokens, tokens, width) + mlp + cross
+    return modulation + projections + reading + mlp + cross
+
+
+def sparse_attention(media: int, text: int, width: int, share: float) -> int:
+    """Pooling, attention of pooled cubes, and of tokens with whole chosen cubes; text reads all.
+
+    Cubes that are partly empty at the far edges are left out.
+    """
+    count = ceil(media / SIZE)
+    coarse = 6 * media * width + attention(count, count, width)
+    chosen = chosen_count(share, count)
+    if chosen == count:
+        return coarse + attention(media + text, media + text, width)
+    keys = (chosen + ceil(text / SIZE)) * SIZE
+    return coarse + attention(media, keys, width) + attention(text, media + text, width)
 
 
 def tower_ends(config: ModelConfig, media: int, text: int, channels: tuple[int, int]) -> int:
@@ -70,7 +92,8 @@ def forward_flops(config: ModelConfig, video: int, audio: int, text: int) -> int
     area = config.patch**2
     total = 0
     if video:
-        total += sum(tower_block(config, video, text, kind, text_cross=True) for kind in kinds)
+        share = config.sparse
+        total += sum(tower_block(config, video, text, kind, True, share) for kind in kinds)
         ends = (2 * config.video_channels + 1) * area, config.video_channels * area
         total += tower_ends(config, video, text, ends)
     if audio:

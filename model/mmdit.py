@@ -29,7 +29,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, dual: bool) -> None:
         super().__init__()
-        self.video = TowerBlock(config, dual, text_cross=True)
+        self.video = TowerBlock(config, dual, text_cross=True, sparse=config.sparse)
         if not config.sound:
             return
         self.audio = TowerBlock(config, dual, text_cross=config.text_cross_audio)
@@ -107,8 +107,9 @@ class MMDiT(nn.Module):
         h, w = video.latent.shape[-2:]
         context = self.video_context(video.references, h, w) if video.references else None
         tokens, turn, turn_time = self.place(video, video)
+        cubes = (len(video.times), *grid(video.latent, self.config.patch))
         if video.keyframes is None:
-            return self.video.embed(video, tokens, turn, turn_time, context)
+            return replace(self.video.embed(video, tokens, turn, turn_time, context), grid=cubes)
         if not self.config.keyframes:
             raise ValueError("this model knows no keyframes; set model.keyframes")
         more, turn_more, turn_time_more = self.place(video.keyframes, video)
@@ -117,7 +118,8 @@ class MMDiT(nn.Module):
         state = self.video.embed(video, both, *turns, context)
         first = state.references + tokens.shape[1]
         known, marked = state.media.split([first, more.shape[1]], dim=1)
-        return replace(state, media=torch.cat([known, marked + self.keyframe_mark], dim=1))
+        media = torch.cat([known, marked + self.keyframe_mark], dim=1)
+        return replace(state, media=media, grid=cubes)
 
     def place(self, picture: Media, video: Media) -> tuple[Tensor, Rotation, Rotation]:
         """Tokens of a picture and where they are on the video's axes."""
@@ -226,11 +228,20 @@ def initialise(model: MMDiT) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def set_share(model: nn.Module, share: float) -> None:
+    """Let sparse blocks read so large a share of the cubes."""
+    for module in model.modules():
+        if isinstance(module, TowerBlock):
+            module.share = share
+
+
 def zero_layers(model: MMDiT) -> Iterable[nn.Linear]:
     """The layers that start at zero."""
     for module in model.modules():
         if isinstance(module, Stream):
             yield module.modulation
+        elif isinstance(module, TowerBlock) and module.coarse_gate is not None:
+            yield module.coarse_gate
         elif isinstance(module, CrossAttention):
             yield module.out
         elif isinstance(module, Tower):

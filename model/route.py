@@ -7,14 +7,12 @@ keyframes in place, under sparse attention (VSA). Sizes, spacing and steps are o
 Letters: video, audio, text are token counts of one sample.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.config import ModelConfig
-from model.flops import BACKWARD, attention, forward_flops, token_counts
+from model.flops import BACKWARD, forward_flops, token_counts
 from model.footprint import activations
 from model.geometry import Geometry
-
-CUBE = 64  # tokens: 4x4x4, as in VSA
 
 
 @dataclass(frozen=True)
@@ -53,22 +51,6 @@ class Plan:
     passes: int = 2  # a step: with and without text
 
 
-def sparse_attention(tokens: int, width: int, share: float) -> int:
-    """Coarse attention of pooled cubes and fine attention inside the chosen share of them."""
-    cubes = -(-tokens // CUBE)
-    chosen = max(1, round(share * cubes)) * CUBE
-    return attention(cubes, cubes, width) + attention(tokens, min(chosen, tokens), width)
-
-
-def refiner_flops(config: ModelConfig, video: int, text: int, share: float) -> int:
-    """Forward pass of the picture tower; `share` of 1 is dense attention."""
-    dense = forward_flops(config, video, 0, text)
-    if share >= 1:
-        return dense
-    saved = attention(video, video, config.width) - sparse_attention(video, config.width, share)
-    return dense - (config.dual + config.single) * saved
-
-
 def keyframe_tokens(config: ModelConfig, high: Geometry, keyframes: int) -> int:
     """Tokens of keyframes: each is one latent frame of the large size."""
     _, _, h, w = high.video_shape
@@ -88,13 +70,13 @@ def passes(config: ModelConfig, plan: Plan) -> list[Pass]:
         return Pass(name, video, sound, forward, kept, often)
 
     def refiner(name: str, share: float) -> Pass:
-        forward = refiner_flops(config, full, plan.text, share)
+        forward = forward_flops(replace(config, sparse=share), full, 0, plan.text)
         kept = activations(config, full, 0, plan.text, checkpointed=True)
         return Pass(name, full, 0, forward, kept, seldom)
 
     return [
         joint("all at full size", full),
         joint("base and keyframes", base),
-        refiner("refiner, dense", 1.0),
+        refiner("refiner, dense", 0.0),
         refiner("refiner, sparse", plan.share),
     ]

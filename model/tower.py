@@ -16,6 +16,7 @@ from model.attention import CrossAttention, attend, key_bias, text_bias
 from model.config import ModelConfig
 from model.references import References
 from model.rope import Rotation, rotate
+from model.sparse import Grid, Heads, cube_attention
 from model.stream import Modulation, Stream, apart, modulate
 from model.text_refiner import TextRefiner
 
@@ -63,6 +64,7 @@ class State:
     bias: Tensor  # [B,1,1,K+N]
     references: int = 0  # how many of the K tokens are of references
     clean: Tensor | None = None  # [B,W], the vector of references: their t is 1
+    grid: Grid | None = None  # of the clip's tokens, which then attend sparsely
 
     @property
     def tokens(self) -> int:
@@ -84,8 +86,12 @@ class State:
 class TowerBlock(nn.Module):
     """One tower's part of a block; dual-stream, or single-stream when `text_stream` is None."""
 
-    def __init__(self, config: ModelConfig, dual: bool, text_cross: bool) -> None:
+    def __init__(
+        self, config: ModelConfig, dual: bool, text_cross: bool, sparse: float = 0.0
+    ) -> None:
         super().__init__()
+        self.share = sparse  # of cubes; a retrofit lowers it step by step
+        self.coarse_gate = nn.Linear(config.width, config.width) if sparse else None
         self.stream = Stream(config, parallel=config.parallel_single and not dual)
         self.text_stream = Stream(config) if dual else None
         self.reads_text = CrossAttention(config.width, config.heads) if text_cross else None
@@ -116,7 +122,10 @@ class TowerBlock(nn.Module):
         heads = [s.pre_attention(x, m) for s, x, m in zip(self.streams, lists, by, strict=True)]
         query, key, value = (torch.cat(each, dim=2) for each in zip(*heads, strict=True))
         query, key = rotate(query, state.rotation), rotate(key, state.rotation)
-        attended = attend(query, key, value, state.bias)  # [B,K+N,W]
+        if state.grid is None or self.coarse_gate is None:
+            attended = attend(query, key, value, state.bias)  # [B,K+N,W]
+        else:
+            attended = self.sparse(state, Heads(query, key, value, state.bias, state.references))
         pieces = attended.split([x.shape[1] for x in lists], dim=1)
         state = state.with_lists(
             [
@@ -129,6 +138,16 @@ class TowerBlock(nn.Module):
         text_bias = state.bias[..., state.tokens :]
         read = self.reads_text(state.media, state.text, bias=text_bias)
         return replace(state, media=state.media + read)
+
+    def sparse(self, state: State, heads: Heads) -> Tensor:
+        """Attention of cubes [B,K+N,W]: what is read finely and, through its gate, coarsely."""
+        assert state.grid is not None
+        assert self.coarse_gate is not None
+        fine, coarse = cube_attention(heads, state.grid, self.share)
+        first, count = state.references, coarse.shape[1]
+        clip = state.media[:, first : first + count]
+        gate = self.coarse_gate(functional.layer_norm(clip, clip.shape[-1:]))
+        return fine + functional.pad(gate * coarse, (0, 0, first, fine.shape[1] - first - count))
 
     def mlp(self, state: State, by: list[Modulation]) -> State:
         """The MLP of each token list."""

@@ -73,6 +73,13 @@ class Refine(Settings):
     )
 
 
+class Retrofit(Settings):
+    """How a dense model becomes sparse: the share of cubes falls from 1 to `model.sparse`."""
+
+    by: float = Field(0.03, gt=0, le=1, description="by how much the share falls at a time")
+    every: int = Field(30, ge=1, description="optimizer steps between two falls")
+
+
 class TrainConfig(Settings):
     """Settings of `reelmill train`."""
 
@@ -89,6 +96,9 @@ class TrainConfig(Settings):
     rendition: str = Field("base", description="which rendition of the shards is trained on")
     keyframes: JointKeyframes | None = Field(
         None, description="denoise keyframes together with the clip"
+    )
+    retrofit: Retrofit | None = Field(
+        None, description="make attention sparse step by step; without it `model.sparse` at once"
     )
     refine: Refine | None = Field(
         None, description="train a refiner of pictures instead of a generator"

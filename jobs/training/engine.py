@@ -178,6 +178,11 @@ class Engine:
         """Forward pass of the wrapped model."""
         return self.deepspeed(*inputs)
 
+    @property
+    def module(self) -> nn.Module:
+        """The model itself."""
+        return self.deepspeed.module
+
     def _masters(self) -> list[Tensor]:
         return [flat.master.detach() for flat in fragments.flats(self.deepspeed)]
 

@@ -14,6 +14,8 @@ from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
 from jobs.training.step import losses, make_batch, plan_step, weighted
 from jobs.training.validate import validate
+from model.mmdit import set_share
+from model.sparse import share_at
 from pipelines.stream import Sample
 
 BACKWARD = 3  # forward and backward cost three times the forward pass
@@ -63,6 +65,10 @@ def train(run: Run) -> None:
 def take_step(run: Run, samples: list[Sample]) -> Taken:
     """One global batch. NaN or Inf in any rank's loss or gradient changes no weight anywhere."""
     step, config = run.counters.step, run.job.config
+    if config.retrofit:
+        share = share_at(step, run.job.model.sparse, config.retrofit.by, config.retrofit.every)
+        for model in (run.engine.module, run.shadow):
+            set_share(model, share)
     alone, total = plan_step(samples, run.objective, run.cursor)
     sums, tokens, bad = no_curves(), 0, []
     parts = micro_batches(samples, total.samples, config.micro_batch)

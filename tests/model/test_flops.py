@@ -57,6 +57,16 @@ def test_keyframes_cost_what_video_tokens_cost():
     assert formula == pytest.approx(counted(alone, video, None), rel=0.001)
 
 
+@pytest.mark.parametrize("sparse", [0.5, 1.0])
+def test_sparse_formula_matches_the_counter(sparse):
+    """Catches a sparse model that the stream packs, and the plan shows, at the price of another."""
+    clip = Geometry(29, 128, 128, 8.0)  # 8 x 8 x 8 tokens: eight whole cubes
+    config = replace(SIZES["tiny"], sparse=sparse)
+    video, _ = make_media(geometry=clip, tokens=12, text_dim=384)
+    formula = 2 * forward_flops(config, token_counts(config, clip)[0], 0, text=12)
+    assert formula == pytest.approx(counted(config, video, None), rel=0.001)
+
+
 def test_step_is_three_forwards():
     """Catches a backward pass that that costs something else than two forwards."""
     config = SIZES["tiny"]

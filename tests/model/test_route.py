@@ -8,10 +8,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.config import SIZES
-from model.flops import attention, forward_flops, token_counts
+from model.flops import forward_flops, token_counts
 from model.geometry import Geometry
 from model.mmdit import MMDiT
-from model.route import Plan, passes, refiner_flops, sparse_attention
+from model.route import Plan, passes
 from tests.model.helpers import make_media
 
 PLAN = Plan(
@@ -51,18 +51,6 @@ def test_the_largest_clip_on_the_meta_device_costs_what_the_formula_says():
     tokens, _ = token_counts(config, clip)
     assert tokens == 121 * 68 * 120
     assert counter.get_total_flops() == forward_flops(config, tokens, 0, 256)
-
-
-def test_a_refiner_that_reads_every_cube_is_dense():
-    """Catches a sparse cost that is not the dense one at full share, or that forgets the depth."""
-    config = SIZES["1b"]
-    dense = forward_flops(config, 6400, 0, 100)
-    assert refiner_flops(config, 6400, 100, 1.0) == dense
-    saved = attention(6400, 6400, 1024) - sparse_attention(6400, 1024, 0.1)
-    assert dense - refiner_flops(config, 6400, 100, 0.1) == 18 * saved
-    assert sparse_attention(6400, 1024, 0.1) == attention(100, 100, 1024) + attention(
-        6400, 640, 1024
-    )
 
 
 def test_the_route_counts_every_token():
