@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from model.attention import CrossAttention, HeadNorm
 from model.config import ModelConfig
+from model.recompute import Recompute, run
 from model.references import References
 from model.rope import Rotation, positions, time_rotation, video_rotation
 from model.stream import Stream
@@ -66,6 +67,7 @@ class MMDiT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.recompute: Recompute = "none"  # what a training run computes again to save memory
         area = config.patch**2
         self.video = Tower(
             config, (2 * config.video_channels + 1) * area, config.video_channels * area
@@ -89,7 +91,7 @@ class MMDiT(nn.Module):
         video_state = self.embed_video(video) if video else None
         audio_state = self.embed_audio(audio) if audio else None
         for block in self.blocks:
-            video_state, audio_state = block(video_state, audio_state)
+            video_state, audio_state = run(block, self.recompute, video_state, audio_state)
         picture, keyframes, sound = None, [], None
         if video and video_state:
             picture, *keyframes = self.pictures(self.video.output(video_state), video)

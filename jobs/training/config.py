@@ -170,6 +170,12 @@ class TrainConfig(Settings):
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of forward and backward; master weights are float32"
     )
+    recompute: Literal["none", "block", "selective"] = Field(
+        "none",
+        description="activations computed again in the backward pass to save memory: all of a "
+        "block's, or all but attention's",
+    )
+    compile: bool = Field(False, description="compile each block (torch.compile); for device: cuda")
     zero: Literal[0, 1, 2, 3] = Field(
         1,
         description="DeepSpeed ZeRO: 1 shards optimizer state, 2 gradients too, 3 weights too; "
@@ -185,6 +191,8 @@ class TrainConfig(Settings):
             )
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers={self.min_workers} is above workers={self.workers}")
+        if self.compile and self.device == "cpu":
+            raise ValueError("compile is for device: cuda; on a CPU it takes longer than it saves")
         if self.zero == 0 and self.dtype != "float32":
             raise ValueError(f"zero=0 keeps no float32 master of {self.dtype} weights; use zero=1")
         if not any(self.tasks.model_dump().values()):
@@ -225,6 +233,8 @@ FREE = frozenset(
         "workers",
         "min_workers",
         "zero",
+        "recompute",
+        "compile",
         "max_failures",
         "max_bad_steps",
     }

@@ -87,6 +87,7 @@ def begin(job: Job) -> Run:
     found = _where(job)
     torch.manual_seed(job.seed)  # the initial weights; nothing later draws from a shared state
     model = MMDiT(job.model)
+    model.recompute = config.recompute
     fresh: list[str] = []
     if found is None and config.init.path:
         fresh = start_from(model, config.init)
@@ -94,6 +95,9 @@ def begin(job: Job) -> Run:
         model.load_state_dict(load_file(found / "model.safetensors"))
     freeze(model, config.freeze)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if config.compile:
+        for block in model.blocks:
+            block.compile()
     shadow = MMDiT(job.model).requires_grad_(requires_grad=False)
     engine = Engine(model, config)
     trainer = checkpoint.read_trainer(found) if found else {}
