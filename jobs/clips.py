@@ -103,8 +103,9 @@ class Film:
     samples: NDArray[np.float32]
     rate: int
     geometry: Geometry
+    mute: bool = False  # written without its sound
 
-    def write(self, path: Path, *, mute: bool = False) -> None:
+    def write(self, path: Path) -> None:
         """Write what the path's ending says: H.264 and AAC, both from time 0, a wav, or a PNG."""
         if path.suffix == ".wav":
             write_sound(path, self.samples, self.rate)
@@ -114,7 +115,7 @@ class Film:
             write_bytes(path, cv2.imencode(".png", self.pixels[0, ..., ::-1])[1].tobytes())
         else:
             write_clip(
-                path, self.pixels, self.geometry.fps, None if mute else self.samples, self.rate
+                path, self.pixels, self.geometry.fps, None if self.mute else self.samples, self.rate
             )
 
 

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -149,8 +149,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping from a small file. Raises RecipeError naming the file and the problem."""
+Kind = TypeVar("Kind", dict[str, Any], list[Any])
+
+
+def read_yaml(path: Path, kind: type[Kind] = dict) -> Kind:  # type: ignore[assignment] # see Kind
+    """A YAML mapping, or list, from a small file. Raises RecipeError naming file and problem."""
     try:
         if path.stat().st_size > MAX_RECIPE_BYTES:
             raise RecipeError(f"{path} is larger than {MAX_RECIPE_BYTES} bytes; is it a recipe?")
@@ -159,8 +162,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(value, dict):
-        raise RecipeError(f"{path} must hold `key: value` lines")
+    if not isinstance(value, kind):
+        form = "`key: value` lines" if kind is dict else "a list, `- key: value`"
+        raise RecipeError(f"{path} must hold {form}")
     return value
 
 

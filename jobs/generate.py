@@ -2,7 +2,8 @@
 
 `reelmill generate recipe.yaml` makes `generate.count` clips; those that are there already stay.
 `reelmill generate recipe.yaml clip.json` makes that clip again and says whether the bytes are the
-same.
+same. `reelmill generate recipe.yaml requests.yaml` makes a list of requests, each a mapping of
+`generate` fields over the recipe's.
 
 From text alone, or with: `image`, `last_image`, `keyframes` (pictures at times); `clip` (goes on
 where a film ends, or with `extend: backward` makes what came before); `source` with `mask`, `box`
@@ -15,6 +16,7 @@ unchanged, before the mp4's own coding.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,13 @@ import torch
 
 from curation.files import sha256_file, write_json
 from curation.progress import progress, say
+from jobs.beside import write_beside
 from jobs.cli import DONE, FAILED, main_verb
 from jobs.clip_request import ClipRequest, read_request, requests
-from jobs.clips import Decoders, Sampling, Scene, decode, sample
+from jobs.clips import Decoders, Film, Sampling, Scene, decode, sample
 from jobs.config import Recipe, RecipeError, code_version
+from jobs.generate_batch import read_batch
+from jobs.generate_config import GenerateConfig
 from jobs.given import known
 from jobs.paste import encode_known, pasted
 from jobs.reference_files import references
@@ -64,7 +69,7 @@ class Maker:
         model.load_state_dict(found.tensors)
         self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
 
-    def make(self, request: ClipRequest, path: Path) -> None:
+    def make(self, request: ClipRequest, path: Path) -> Film:
         """Write the film of `request`. A pure function of it, the weights and the code."""
         torch.set_num_threads(request.threads)  # how sums are split decides their last bits
         if request.make == "audio" and not self.model.config.sound:
@@ -93,13 +98,15 @@ class Maker:
         made = sample(self.model, scene, black, sampling)
         picture, sound = (None if x is None else x.cpu() for x in (made.picture, made.sound))
         film = decode(self.decoders, picture, sound, geometry)
-        (pasted(film, given) if given else film).write(path, mute=request.make == "video")
+        film = replace(pasted(film, given) if given else film, mute=request.make == "video")
+        film.write(path)
+        return film
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
     """Make the clips; 1 when a clip.json gives other bytes than it did."""
     if len(words) > 1:
-        raise RecipeError("generate takes one clip.json at most")
+        raise RecipeError("generate takes one clip.json or one file of requests at most")
     config = recipe.generate
     if config.device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("generate.device is cuda and there is no GPU here; use cpu")
@@ -109,13 +116,19 @@ def run(recipe: Recipe, words: list[str]) -> int:
         raise
     except ValueError as error:  # a damaged checkpoint, other autoencoders
         raise RecipeError(str(error)) from error
-    if words:
+    if words and Path(words[0]).suffix == ".json":
         return again(maker, Path(words[0]), recipe.out / "clips")
+    asked = read_batch(Path(words[0]), recipe) if words else [config]
+    wanted = [request for one in asked for request in requests_of(one, recipe, maker)]
+    return make_all(maker, wanted, recipe.out / "clips")
+
+
+def requests_of(config: GenerateConfig, recipe: Recipe, maker: Maker) -> list[ClipRequest]:
+    """The clips that one section asks for. Raises RecipeError."""
     # torch's own count depends on what this process did before: starting Ray leaves it at 1
     threads = config.threads or len(os.sched_getaffinity(0))
     prompts = list(config.prompts) or held_out_captions(recipe, config.count)
-    wanted = requests(config, prompts, maker.card, maker.weights, threads)
-    return make_all(maker, wanted, recipe.out / "clips")
+    return requests(config, prompts, maker.card, maker.weights, threads)
 
 
 def make_all(maker: Maker, wanted: list[ClipRequest], folder: Path) -> int:
@@ -124,7 +137,7 @@ def make_all(maker: Maker, wanted: list[ClipRequest], folder: Path) -> int:
     with progress("generate", len(missing), "clips") as advance:
         for request in missing:
             path = folder / request.file
-            maker.make(request, path)
+            write_beside(maker.make(request, path), path)
             write_json(path.with_suffix(".json"), describe(maker, request, path))
             advance(1, path.name)
     say(f"{len(wanted)} clips in {folder}, {len(missing)} of them new")

@@ -16,8 +16,9 @@ from curation.records import RejectedError, Status
 from curation.rendition import picture, sound
 from curation.scores import Crop
 from curation.sources import local_copy
+from jobs.pictures import jpeg
 from jobs.report.facts import Facts
-from jobs.report.media import Budget, jpeg, sound_picture
+from jobs.report.media import Budget, sound_picture
 from model.tiles import decode_whole_or_tiled
 from model.vae import AudioCodec, VideoCodec, load_audio_vae, load_video_vae, ours
 from pipelines.contract import find_set

@@ -21,7 +21,8 @@ from curation.media_write import write_clip
 from curation.places import Place, folders, remove
 from curation.records import Reason, RejectedError
 from curation.sources import hash_source, local_copy
-from jobs.report.media import LONGEST_S, RATE, Preview, jpeg, read_film, sound_picture, strip
+from jobs.pictures import jpeg, strip
+from jobs.report.media import LONGEST_S, RATE, Preview, read_film, sound_picture
 
 SIDE = 180  # pixels of the short side
 CRF, BITRATE = 30, 48_000

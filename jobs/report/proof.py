@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from curation.alignment import Alignment, Clip, align, impacts, onsets
 from curation.media import MediaReader
 from curation.records import RejectedError, Status
+from jobs.pictures import jpeg, strip
 from jobs.report.facts import Facts, Generated
 from jobs.report.media import (
     RATE,
@@ -17,11 +18,9 @@ from jobs.report.media import (
     Film,
     Preview,
     Shown,
-    jpeg,
     read_film,
     show,
     sound_picture,
-    strip,
 )
 
 SHOWN = 12  # generated clips on the page

@@ -128,12 +128,24 @@ def test_rerun_makes_only_what_is_missing(trained):
     assert sum(again[p] != times[p] for p in times) == 1
 
 
-def test_sizes_other_than_trained(trained):
-    """Catches lengths and shapes that are fixed somewhere below the request."""
-    assert ask(trained, frames=13, width=48, seed=31) == 0
-    assert streams(newest_clip(trained))[1] == 13
-    assert ask(trained, seconds=0.7, seed=32) == 0
-    assert streams(newest_clip(trained))[1] == 5
+def test_a_file_of_requests(trained, tmp_path):
+    """Catches sizes that are fixed somewhere below the request, and requests that mix."""
+    (tmp_path / "requests.yaml").write_text(
+        "- {frames: 13, width: 48, seed: 31}\n- {seconds: 0.7, seed: 32, prompt: a dog}\n"
+        "- {make: audio, seed: 33}\n"
+    )
+    assert ask(trained, words=[tmp_path / "requests.yaml"]) == 0
+    first, second = ((trained / "clips").glob(f"clip-{seed:04d}-*.mp4") for seed in (31, 32))
+    (wide,), (short,) = first, second
+    assert streams(wide)[1] == 13
+    assert streams(short)[1] == 5
+    prompts = [json.loads(p.with_suffix(".json").read_text())["prompt"] for p in (wide, short)]
+    assert prompts == ["a red ball", "a dog"]
+    frames = cv2.imread(str(wide.with_suffix(".frames.jpg")))
+    assert frames.shape[1] / frames.shape[0] > 3 * 48 / SIZE, "frames stand side by side"
+    for seed, beside in ((31, True), (32, True), (33, False)):
+        names = {p.name.split(".", 1)[1] for p in (trained / "clips").glob(f"clip-{seed:04d}-*")}
+        assert names == ({"mp4", "frames.jpg"} if beside else {"wav"}) | {"json", "sound.webp"}
 
 
 @pytest.mark.parametrize("field", ["image", "clip"])

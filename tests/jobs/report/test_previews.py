@@ -9,7 +9,8 @@ from curation.files import hash_stream
 from curation.media import Limits
 from curation.media_write import write_clip
 from curation.records import Reason, RejectedError
-from jobs.report.media import LONGEST_S, RATE, sound_picture, waveform
+from jobs.pictures import waveform
+from jobs.report.media import LONGEST_S, RATE, sound_picture
 from jobs.report.previews import Span, previews, prune
 
 
