@@ -1,6 +1,7 @@
 """Train the joint model on the recipe's shards with Ray Train and DeepSpeed ZeRO.
 
-Run the same command again to go on from the newest complete checkpoint. `reelmill train
+Ctrl-C (or SIGTERM) saves and stops after the step; a second one stops at once. Run the same command
+again to go on from the newest complete checkpoint. `reelmill train
 recipe.yaml fresh` moves what there is aside and starts at step 0. Curves are in
 `<out>/metrics.jsonl` and MLflow.
 
@@ -9,8 +10,6 @@ of the one before, in `<out>/stages/01-NAME`, an MLflow run below the chain's.
 """
 
 import fcntl
-import math
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,18 +18,15 @@ from typing import Any
 
 from curation.places import Place
 from curation.progress import say
-from jobs.cli import DONE, FAILED, main_verb
+from jobs.cli import DONE, FAILED, STOPPED, main_verb
 from jobs.config import Recipe, RecipeError
 from jobs.training import checkpoint
-from jobs.training.engine import environment
+from jobs.training.fit import fit, paused_at
 from jobs.training.follow import following
-from jobs.training.log import read
-from jobs.training.loop import train_worker
 from jobs.training.prepare import make_job, target
 from jobs.training.run import Job
 from jobs.training.stages import FOLDER, place_of, settings
 from jobs.training.track import Parent, Tracker
-from pipelines import cluster
 from pipelines.contract import find_set
 
 SECTIONS = ("train",)
@@ -98,12 +94,16 @@ def train(recipe: Recipe, parent: Parent | None = None) -> int:
     try:
         with following(job.log, start, job.config.steps):
             trouble = fit(recipe, job)
-        status = "FAILED" if trouble else "FINISHED"
+        done = "KILLED" if paused_at(job) is not None else "FINISHED"
+        status = "FAILED" if trouble else done
     finally:
         tracker.finish(status)
     if trouble:
         say(f"reelmill train: {trouble}")
         return FAILED
+    if (paused := paused_at(job)) is not None:
+        say(f"train: saved and stopped at step {paused}; the same command goes on there")
+        return STOPPED
     say(f"trained to step {job.config.steps} in {time.monotonic() - begun:.0f} s: {job.folder}")
     return DONE
 
@@ -138,57 +138,6 @@ def resume_point(job: Job) -> int:
 def weights_of(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """A field of a run's identity; of a mapping what is not 0: a task that came later is such."""
     return {k: v for k, v in value.items() if v} if isinstance(value, dict) else value
-
-
-def fit(recipe: Recipe, job: Job) -> str:
-    """Run the workers. Returns what went wrong, or nothing."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415 - 1 s
-    from ray.train.torch import TorchTrainer  # noqa: PLC0415
-
-    config = recipe.train
-    cluster.start()
-    # one machine's cores are shared out, a part each if need be; a cluster has to have them
-    share = min(config.threads, math.floor(cluster.cpus() / config.workers * 100) / 100)
-    scratch = Path(job.out) / "ray"  # Ray wants a folder; what has to stay is in `checkpoints`
-    trainer = TorchTrainer(
-        train_worker,
-        train_loop_config={"job": job},
-        scaling_config=ScalingConfig(
-            num_workers=(
-                (config.min_workers, config.workers) if config.min_workers else config.workers
-            ),
-            use_gpu=config.device == "cuda",
-            resources_per_worker={"CPU": share if cluster.is_local() else config.threads},
-        ),
-        run_config=RunConfig(
-            name=f"{recipe.name}-{time.time_ns()}",
-            storage_path=str(Path(job.out) / "ray"),
-            failure_config=FailureConfig(max_failures=config.max_failures),
-            worker_runtime_env={"env_vars": environment(config)},
-        ),
-    )
-    try:
-        trainer.fit()
-    except SystemExit as stop:  # Ray Train's own answer to Ctrl-C
-        raise KeyboardInterrupt from stop
-    except Exception as error:
-        return f"the workers failed: {root_of(error)}"
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    lines = read(job.log)
-    stopped = [line for line in lines[-2:] if line["kind"] == "stopped"]
-    if stopped:
-        ids = ", ".join(stopped[0]["ids"][:5])
-        return f"{stopped[0]['in_a_row']} steps in a row had NaN or Inf, last with {ids}"
-    return ""
-
-
-def root_of(error: BaseException) -> str:
-    """The last line of the innermost error."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
 
 
 @contextmanager

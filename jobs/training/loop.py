@@ -28,6 +28,7 @@ class Taken:
     applied: bool
     line: dict[str, float]  # for the log
     trouble: list[str]  # ids of this rank's samples behind a skipped step
+    stop: bool  # whether the driver asks to save and stop
 
 
 def train_worker(given: dict[str, Job]) -> None:
@@ -43,7 +44,7 @@ def train_worker(given: dict[str, Job]) -> None:
 
 
 def train(run: Run) -> None:
-    """Steps from the cursor on; returns early when too many in a row were bad."""
+    """Steps from the cursor on, until the last one, too many bad ones in a row, or a request."""
     config = run.job.config
     if run.counters.step >= config.steps:
         return
@@ -56,8 +57,12 @@ def train(run: Run) -> None:
         if not note(run, taken, waited, time.monotonic() - asked):
             return
         last = run.counters.step >= config.steps
-        seams(run, last=last)
+        seams(run, last=last, stop=taken.stop)
         if last:
+            return
+        if taken.stop:
+            if run.log:
+                run.log.add("paused", run.counters.step)
             return
         asked = time.monotonic()
 
@@ -80,7 +85,8 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
         tokens += batch.tokens
         bad += bad_ids(found, batch)
     stepped = run.engine.step(step)
-    means, (all_tokens,) = reduce_curves(sums, (float(tokens),))
+    asked = ranks.rank() == 0 and run.job.stop.exists()
+    means, (all_tokens, stop) = reduce_curves(sums, (float(tokens), float(asked)))
     run.counters.samples += total.samples
     run.counters.tokens += int(all_tokens)
     assert run.stream.cost is not None
@@ -90,14 +96,14 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
     if not stepped.applied:  # without a bad loss it is the gradient of any of them
         named = list(chain.from_iterable(ranks.gather(bad)))
         trouble = named or list(chain.from_iterable(ranks.gather([s.clip_id for s in samples])))
-        return Taken(applied=False, line=line, trouble=trouble)
+        return Taken(applied=False, line=line, trouble=trouble, stop=bool(stop))
     weights = config.loss
     line["loss"] = weights.video * means.get("loss/video", 0.0)
     line["loss"] += weights.audio * means.get("loss/audio", 0.0)
     if config.keyframes:
         line["loss"] += config.keyframes.weight * means.get("loss/keyframes", 0.0)
     line |= {**means, "grad_norm": stepped.grad_norm, "lr": rate(config, step)}
-    return Taken(applied=True, line=line, trouble=[])
+    return Taken(applied=True, line=line, trouble=[], stop=bool(stop))
 
 
 def micro_batches(samples: list[Sample], whole: int, size: int | None) -> list[list[Sample]]:
@@ -142,7 +148,7 @@ def note(run: Run, taken: Taken, waited: float, took: float) -> bool:
     return not stop
 
 
-def seams(run: Run, *, last: bool) -> None:
+def seams(run: Run, *, last: bool, stop: bool = False) -> None:
     """What happens between steps: held-out loss, sample clips, and the checkpoint last of all."""
     config, step = run.job.config, run.counters.step
 
@@ -160,5 +166,5 @@ def seams(run: Run, *, last: bool) -> None:
             files = make_samples(run, model)
             if run.log:
                 run.log.add("samples", step, files=files)
-    if due(config.checkpoint_every):
+    if stop or due(config.checkpoint_every):
         save(run)

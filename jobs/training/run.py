@@ -45,6 +45,11 @@ class Job:
         return Path(self.out) / "checkpoints"
 
     @property
+    def stop(self) -> Path:
+        """There while the driver asks rank 0 to save and stop."""
+        return Path(self.out) / "stop"
+
+    @property
     def log(self) -> Path:
         """The run's own log."""
         return Path(self.out) / "metrics.jsonl"

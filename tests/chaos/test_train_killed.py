@@ -140,6 +140,18 @@ def test_killed_while_saving_ends_with_the_same_losses(tmp_path, start):
     assert not list(folder.glob(".tmp-*"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_stops(tmp_path, start, number):
+    """Catches a signal that drops the steps since the last checkpoint, or hangs the workers."""
+    path, out = recipe(tmp_path, steps=100_000, checkpoint_every=50_000, validate_every=0)
+    driver = start(path)
+    until(lambda: max(steps_of(out), default=0) >= 12, driver)
+    os.kill(driver.pid, number)
+    assert driver.wait(120) == 75
+    assert checkpoint.step_of(checkpoint.newest(out / "checkpoints")) == max(steps_of(out))
+    assert not (out / "stop").exists()
+
+
 def check_same(wild, calm, starts):
     """The killed run has every step once, and the undisturbed run's numbers and weights."""
     begun = [x["step"] for x in read(wild / "metrics.jsonl") if x["kind"] == "start"]

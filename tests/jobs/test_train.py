@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from jobs.config import RecipeError
 from jobs.train import resume_point
 from jobs.training import checkpoint, loop
+from jobs.training.fit import paused_at
+from jobs.training.log import read
 from jobs.training.loop import train_worker
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -49,10 +51,10 @@ def test_killed_run_ends_as_if_never_killed(
     job = tiny(tmp_path, shards, validate_every=3, optimizer=optimizer)
     real = loop.seams
 
-    def seams(run, *, last):
+    def seams(run, *, last, **more):
         if run.counters.step == stop:
             raise Killed
-        real(run, last=last)
+        real(run, last=last, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "seams", seams)
@@ -134,3 +136,27 @@ def test_epochs_are_steps_of_the_data(tmp_path, shards, tiny):
     assert tiny(tmp_path, shards, epochs=4).config.steps == 4 * whole
     assert tiny(tmp_path, shards, epochs=4, epoch_scale=0.5).config.steps == 2 * whole
     assert tiny(tmp_path, shards, epochs=0.01).config.steps == 1
+
+
+def test_asked_to_stop_it_saves_and_goes_on_there(
+    tmp_path, monkeypatch, shards, tiny, train_alone, facts, straight
+):
+    """Catches a stop that drops the steps since the last save, or one that is forgotten."""
+    job = tiny(tmp_path, shards, validate_every=3)
+    real = loop.losses
+
+    def losses(engine, batch):
+        if read(job.log)[-1]["step"] == 5:
+            job.stop.touch()  # as the driver does for a signal
+        return real(engine, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "losses", losses)
+        lines = train_alone(job)
+    assert lines[-1]["kind"] == "paused"
+    assert checkpoint.step_of(checkpoint.newest(job.folder)) == paused_at(job) == 6
+    job.stop.unlink()
+    lines = train_alone(job)
+    assert paused_at(job) is None
+    assert facts(lines) == facts(straight[1])
+    same_weights(checkpoint.newest(job.folder), checkpoint.newest(straight[0].folder))
