@@ -67,10 +67,14 @@ class CrossAttention(nn.Module):
         bias: Tensor | None = None,
     ) -> Tensor:
         """What is read, [B,K,W]; the caller adds it."""
-        query = rearrange(self.query(self.norm_x(x)), "b k (n d) -> b n k d", n=self.heads)
-        both = self.key_value(self.norm_other(other))
-        key, value = rearrange(both, "b s (two n d) -> two b n s d", two=2, n=self.heads)
-        query, key = self.norm_query(query), self.norm_key(key)
+        query, key, value = self.heads_of(x, other)
         if rotations is not None:
             query, key = rotate(query, rotations[0]), rotate(key, rotations[1])
         return self.out(attend(query, key, value, bias))
+
+    def heads_of(self, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B,n,K,D], keys and values [B,n,S,D], before any rotation."""
+        query = rearrange(self.query(self.norm_x(x)), "b k (n d) -> b n k d", n=self.heads)
+        both = self.key_value(self.norm_other(other))
+        key, value = rearrange(both, "b s (two n d) -> two b n s d", two=2, n=self.heads)
+        return self.norm_query(query), self.norm_key(key), value

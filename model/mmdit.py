@@ -15,6 +15,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from model import shards
 from model.attention import CrossAttention, HeadNorm
 from model.config import ModelConfig
 from model.recompute import Recompute, run
@@ -56,8 +57,14 @@ class Block(nn.Module):
 
 def reads(attention: CrossAttention, reader: State, source: State) -> State:
     """The reader's media tokens read the source's, both rotated by time alone."""
-    rotations = reader.rotation_time, source.rotation_time
-    read = attention(reader.media, source.media, rotations, bias=source.media_bias)
+    mine = reader.rotation_time
+    if reader.shards is not None:
+        mine = Rotation(reader.shards.chunk(mine.cos, 0), reader.shards.chunk(mine.sin, 0))
+    rotations = mine, source.rotation_time
+    if source.shards is not None:
+        read = shards.read(source.shards, attention, reader.media, source.media, rotations)
+    else:
+        read = attention(reader.media, source.media, rotations, bias=source.media_bias)
     return replace(reader, media=reader.media + read)
 
 
@@ -67,6 +74,7 @@ class MMDiT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.shards: shards.Shards | None = None  # ranks that share the picture's tokens
         self.recompute: Recompute = "none"  # what a training run computes again to save memory
         area = config.patch**2
         self.video = Tower(
@@ -90,14 +98,25 @@ class MMDiT(nn.Module):
             raise ValueError("this model has no audio tower (model.sound is false); give no audio")
         video_state = self.embed_video(video) if video else None
         audio_state = self.embed_audio(audio) if audio else None
+        if video_state and self.shards:
+            video_state = self.share_out(video_state, self.shards)
         for block in self.blocks:
             video_state, audio_state = run(block, self.recompute, video_state, audio_state)
+        if video_state and self.shards:
+            video_state = replace(video_state, media=self.shards.gather(video_state.media, 1))
         picture, keyframes, sound = None, [], None
         if video and video_state:
             picture, *keyframes = self.pictures(self.video.output(video_state), video)
         if audio_state:
             sound = rearrange(self.audio.output(audio_state), "b l c -> b c l")
         return picture, sound, *keyframes
+
+    def share_out(self, state: State, ranks: shards.Shards) -> State:
+        """The state with the share of the picture's tokens that this rank holds."""
+        if state.references or self.config.sparse:
+            raise ValueError("references and sparse attention know no sequence parallelism")
+        shards.check(ranks, state.tokens, self.config.heads)
+        return replace(state, media=ranks.chunk(state.media, 1), shards=ranks)
 
     def embed_video(self, video: Media) -> State:
         """Tokens of the video and, after them, of its keyframes, as one sequence.

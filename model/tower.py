@@ -16,6 +16,7 @@ from model.attention import CrossAttention, attend, key_bias, text_bias
 from model.config import ModelConfig
 from model.references import References
 from model.rope import Rotation, rotate
+from model.shards import Shards, joint_attention
 from model.sparse import Grid, Heads, cube_attention
 from model.stream import Modulation, Stream, apart, modulate
 from model.text_refiner import TextRefiner
@@ -64,6 +65,7 @@ class State:
     bias: Tensor  # [B,1,1,K+N]
     references: int = 0  # how many of the K tokens are of references
     clean: Tensor | None = None  # [B,W], the vector of references: their t is 1
+    shards: Shards | None = None  # ranks over which the media tokens lie; here is one share
     grid: Grid | None = None  # of the clip's tokens, which then attend sparsely
 
     @property
@@ -121,11 +123,22 @@ class TowerBlock(nn.Module):
         lists = self.token_lists(state)
         heads = [s.pre_attention(x, m) for s, x, m in zip(self.streams, lists, by, strict=True)]
         query, key, value = (torch.cat(each, dim=2) for each in zip(*heads, strict=True))
+        if state.shards is not None:
+            heads_of = query, key, value
+            text = state.text.shape[1]
+            attended = joint_attention(state.shards, heads_of, text, state.rotation, state.bias)
+            return self.attended(state, lists, attended, by)
         query, key = rotate(query, state.rotation), rotate(key, state.rotation)
         if state.grid is None or self.coarse_gate is None:
             attended = attend(query, key, value, state.bias)  # [B,K+N,W]
         else:
             attended = self.sparse(state, Heads(query, key, value, state.bias, state.references))
+        return self.attended(state, lists, attended, by)
+
+    def attended(
+        self, state: State, lists: list[Tensor], attended: Tensor, by: list[Modulation]
+    ) -> State:
+        """The state after attention gave [B,K+N,W], and after text cross-attention."""
         pieces = attended.split([x.shape[1] for x in lists], dim=1)
         state = state.with_lists(
             [
@@ -135,7 +148,7 @@ class TowerBlock(nn.Module):
         )
         if self.reads_text is None:
             return state
-        text_bias = state.bias[..., state.tokens :]
+        text_bias = state.bias[..., state.bias.shape[-1] - state.text.shape[1] :]
         read = self.reads_text(state.media, state.text, bias=text_bias)
         return replace(state, media=state.media + read)
 
