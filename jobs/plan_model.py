@@ -7,7 +7,6 @@ meta device, the rest is arithmetic (docs/model.md has the formulae). After the 
 paper's way to 1080p, 32 fps and 15 s (base, keyframes, refiner) beside one pass at full size.
 """
 
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +18,11 @@ from curation.progress import say
 from curation.settings import Settings
 from jobs.cli import DONE, describe_fields, split_words
 from jobs.config import RecipeError, parse_value, put
+from jobs.plan_model_lines import lines
 from jobs.training.config import Scalar
 from model.config import SIZES, ModelConfig, named_config
 from model.flops import BACKWARD, forward_flops, token_counts
-from model.footprint import GIB, STAGES, activations, count_weights, states
+from model.footprint import STAGES, activations, count_weights, states
 from model.geometry import AudioSpec, Geometry, VideoSpec
 from model.route import Pass, Plan, passes
 
@@ -114,7 +114,7 @@ def run(words: list[str]) -> int:
             raise RecipeError(f"plan model: {error}") from error
         found = plan(config, settings)
         figures["sizes"][size] = found
-        for line in lines(size, found, settings):
+        for line in lines(size, found):
             say(line)
     if settings.out:
         write_json(settings.out, figures)
@@ -143,6 +143,7 @@ def plan(config: ModelConfig, settings: ModelPlan) -> dict[str, Any]:
     }
     grid = product(settings.resolution, settings.seconds, settings.fps)
     return {
+        "asked": settings.model_dump(mode="json"),
         "config": config.to_json(),
         "weights": {**vars(weights), "total": weights.total},
         "states": held,
@@ -213,52 +214,3 @@ def figures(step: Pass, settings: ModelPlan) -> dict[str, Any]:
         "evaluations": step.evaluations,
         "clip_seconds": seconds_of(step.sampling, settings),
     }
-
-
-def lines(size: str, found: dict[str, Any], settings: ModelPlan) -> Iterator[str]:
-    """The figures as tables."""
-    w = found["weights"]
-    yield (
-        f"{size}: {billions(w['total'])} weights: picture {billions(w['video'])}, sound "
-        f"{billions(w['audio'])}, exchange {billions(w['exchange'])}"
-    )
-    yield f"  GiB on each of {settings.gpus} GPUs, {settings.dtype}, AdamW with average in float32"
-    for stage in STAGES:
-        s = found["states"][f"zero_{stage}"]
-        yield (
-            f"    ZeRO {stage}: weights {s['weights'] / GIB:,.2f}, gradients "
-            f"{s['gradients'] / GIB:,.2f}, optimizer {s['optimizer'] / GIB:,.2f}, "
-            f"together {sum(s.values()) / GIB:,.2f}"
-        )
-    held = sum(found["states"][f"zero_{settings.zero}"].values())
-    yield (
-        f"  {'clip':<18}{'picture':>10}{'sound':>7}{'forward':>10}{'training':>10}"
-        f"{'activations':>13}{'by block':>10}{'with states':>13}{'s a step':>10}{'s a clip':>10}"
-    )
-    units = "tokens", "tokens", "PFLOP", "PFLOP", "GiB", "GiB", "GiB"
-    yield "  {:<18}{:>10}{:>7}{:>10}{:>10}{:>13}{:>10}{:>13}".format("", *units)
-    for c in found["clips"]:
-        yield (
-            f"  {c['clip']:<18}{c['video']:>10,}{c['audio']:>7}{c['forward'] / 1e15:>10.4g}"
-            f"{c['training'] / 1e15:>10.4g}{c['activations'] / GIB:>13,.1f}"
-            f"{c['checkpointed'] / GIB:>10,.1f}{(c['checkpointed'] + held) / GIB:>13,.1f}"
-            f"{c['step_seconds']:>10.3g}{c['clip_seconds']:>10.3g}"
-        )
-    r = settings.route
-    yield (
-        f"  {r.high} {r.seconds:g} s {r.high_fps:g} fps: all at once, or a base of {r.low} "
-        f"{r.low_fps:g} fps with {r.keyframes} keyframes of {r.high}, then a refiner"
-    )
-    for p in found["route"]:
-        yield (
-            f"  {p['name']:<18}{p['video']:>10,}{p['audio']:>7}{p['forward'] / 1e15:>10.4g}"
-            f"{p['training'] / 1e15:>10.4g}{'':>13}{p['checkpointed'] / GIB:>10,.1f}{'':>13}"
-            f"{'':>10}{p['clip_seconds']:>10.3g}"
-        )
-    whole, base, _, refiner = (p["clip_seconds"] for p in found["route"])
-    yield f"  a clip by base and sparse refiner takes {(base + refiner) / whole:.3g} of all at once"
-
-
-def billions(count: int) -> str:
-    """A count of weights."""
-    return f"{count / 1e9:.2f} B" if count >= 1e8 else f"{count / 1e6:.2f} M"
