@@ -59,11 +59,15 @@ class ClipRequest(Settings):
     inside: Box | None = None
     make: Make = "both"
     references: tuple[Given, ...] = Field((), description="nearest to the clip first")
+    refiner: str | None = Field(None, description="sha256 of the refiner's averaged weights")
+    refiner_steps: int = 0
 
     @property
     def name(self) -> str:
         """The clip's file name without ending: named by its content."""
-        without = set() if self.references else {"references"}  # as it was before there were any
+        # as it was before there were any
+        without = set() if self.references else {"references"}
+        without |= set() if self.refiner else {"refiner", "refiner_steps"}
         return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json', exclude=without))}"
 
     @property
@@ -79,7 +83,12 @@ class ClipRequest(Settings):
 
 
 def requests(
-    config: GenerateConfig, prompts: list[str], card: dict[str, Any], weights: str, threads: int
+    config: GenerateConfig,
+    prompts: list[str],
+    card: dict[str, Any],
+    weights: str,
+    threads: int,
+    refiner: str | None = None,
 ) -> list[ClipRequest]:
     """The clips that the recipe asks for. Raises RecipeError naming the field and the fix."""
     size = sizes(config, card)
@@ -107,6 +116,8 @@ def requests(
             keep=keep,
             given=given,
             references=named,
+            refiner=refiner,
+            refiner_steps=config.refiner_steps if refiner else 0,
             **size,
             **shared,
         )

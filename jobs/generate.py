@@ -34,6 +34,7 @@ from jobs.generate_config import GenerateConfig
 from jobs.given import known
 from jobs.paste import encode_known, pasted
 from jobs.reference_files import references
+from jobs.sharp import Refiner, make_stills
 from jobs.shots import caption
 from jobs.tags import without_tags
 from jobs.training import checkpoint
@@ -53,7 +54,7 @@ PROMPTS_FROM = 64  # held-out clips looked at for captions
 class Maker:
     """A loaded checkpoint with its text encoder and autoencoders."""
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, folder: Path, device: str, refiner: Path | None = None) -> None:
         found = checkpoint.read_weights(folder)
         self.folder, self.card = folder, found.card
         self.weights = sha256_file(folder / "ema.safetensors")
@@ -68,6 +69,7 @@ class Maker:
         model = MMDiT(ModelConfig(**found.card["model"]))
         model.load_state_dict(found.tensors)
         self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
+        self.refiner = Refiner(refiner, found.card, self.device) if refiner else None
 
     def make(self, request: ClipRequest, path: Path) -> Film:
         """Write the film of `request`. A pure function of it, the weights and the code."""
@@ -76,14 +78,17 @@ class Maker:
             raise RecipeError(f"generate.make is audio, and {self.folder} makes no sound")
         geometry = request.geometry(self.card)
         given = known(request, geometry, self.decoders.audio.sounds)
+        stills = make_stills(self.card, self.decoders, request, geometry)
+        text = self.text.encode([caption(without_tags(request.prompt), geometry.seconds)])[0]
         scene = Scene(
             geometry,
-            self.text.encode([caption(without_tags(request.prompt), geometry.seconds)])[0],
+            text,
             Draw(request.seed, "clip", 0),
             *(encode_known(self.decoders, given, geometry) if given else (None, None)),
             references=references(request, geometry, self.decoders),
             silent=not self.model.config.sound or request.make in ("video", "image"),
             blind=request.make == "audio",
+            stills=stills if request.make in ("both", "picture", "video") else None,
         )
         guidance = Guidance(
             request.guidance_video,
@@ -97,6 +102,12 @@ class Maker:
         black = self.decoders.black(geometry).to(self.device)
         made = sample(self.model, scene, black, sampling)
         picture, sound = (None if x is None else x.cpu() for x in (made.picture, made.sound))
+        if self.refiner and picture is not None:
+            shape = stills.geometry if stills else None
+            picture, geometry, given = self.refiner.refine(
+                made, geometry, shape, request, text, self.decoders
+            )
+            picture = picture.cpu()
         film = decode(self.decoders, picture, sound, geometry)
         film = replace(pasted(film, given) if given else film, mute=request.make == "video")
         film.write(path)
@@ -111,7 +122,8 @@ def run(recipe: Recipe, words: list[str]) -> int:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("generate.device is cuda and there is no GPU here; use cpu")
     try:
-        maker = Maker(find_checkpoint(recipe), config.device)
+        refiner = newest_of(config.refiner, "refiner") if config.refiner else None
+        maker = Maker(find_checkpoint(recipe), config.device, refiner)
     except RecipeError:
         raise
     except ValueError as error:  # a damaged checkpoint, other autoencoders
@@ -128,7 +140,8 @@ def requests_of(config: GenerateConfig, recipe: Recipe, maker: Maker) -> list[Cl
     # torch's own count depends on what this process did before: starting Ray leaves it at 1
     threads = config.threads or len(os.sched_getaffinity(0))
     prompts = list(config.prompts) or held_out_captions(recipe, config.count)
-    return requests(config, prompts, maker.card, maker.weights, threads)
+    refiner = maker.refiner.weights if maker.refiner else None
+    return requests(config, prompts, maker.card, maker.weights, threads, refiner)
 
 
 def make_all(maker: Maker, wanted: list[ClipRequest], folder: Path) -> int:
@@ -167,6 +180,10 @@ def again(maker: Maker, card: Path, folder: Path) -> int:
             f"{card} was made with other weights than {maker.folder}; give its checkpoint with "
             "--generate.checkpoint"
         )
+    if request.refiner != (maker.refiner.weights if maker.refiner else None):
+        raise RecipeError(
+            f"{card} was made with another refiner, or none; set generate.refiner as it was"
+        )
     path = folder / request.file
     maker.make(request, path)
     write_json(path.with_suffix(".json"), describe(maker, request, path))
@@ -179,14 +196,16 @@ def again(maker: Maker, card: Path, folder: Path) -> int:
 
 def find_checkpoint(recipe: Recipe) -> Path:
     """The step folder to use. Raises RecipeError."""
-    given = recipe.generate.checkpoint or recipe.out / "checkpoints"
+    return newest_of(recipe.generate.checkpoint or recipe.out / "checkpoints", "checkpoint")
+
+
+def newest_of(given: Path, field: str) -> Path:
+    """A step folder, or the newest one in a folder. Raises RecipeError."""
     if checkpoint.STEP_FOLDER.fullmatch(given.name):
         return given.resolve()
     found = checkpoint.newest(given)
     if found is None:
-        raise RecipeError(
-            f"there is no checkpoint in {given}; run train, or give generate.checkpoint"
-        )
+        raise RecipeError(f"there is no checkpoint in {given}; run train, or give generate.{field}")
     return found.resolve()
 
 

@@ -51,6 +51,10 @@ class GenerateConfig(Settings):
     checkpoint: Path | None = Field(
         None, description="step folder, or folder of them; default the newest of <out>/checkpoints"
     )
+    refiner: Path | None = Field(
+        None, description="step folder of a refiner, or folder of them, that makes clips large"
+    )
+    refiner_steps: int = Field(8, ge=1, le=1000, description="sampler steps of the refiner")
     image: Path | None = Field(None, description="PNG or JPEG that becomes the first frame")
     last_image: Path | None = Field(None, description="PNG or JPEG that becomes the last frame")
     keyframes: tuple[Keyframe, ...] = Field((), description="pictures at times, {image, at}")

@@ -201,7 +201,8 @@ class TrainConfig(Settings):
             raise ValueError("captions: at least one of short, long, structured must be above 0")
         if self.refine and self.keyframes:
             raise ValueError("refine and keyframes are two trainings; give refine.keyframes")
-        if self.refine and (self.tasks.video_to_audio or self.tasks.audio_to_video):
+        of_sound = self.tasks.video_to_audio, self.tasks.audio_to_video, self.tasks.text_to_audio
+        if self.refine and any(of_sound):
             raise ValueError(
                 "refine makes no sound: tasks of one modality from the other must be 0"
             )
