@@ -83,6 +83,7 @@ def encode(
             deaths.unlink(missing_ok=True)
         sides = [side for side in _sides(folder, plan) if side]
         assert len(sides) == len(plan.tasks), "a shard is missing that its worker reported as made"
+        sweep(folder)  # a killed run's workers may have outlived the first one
         contract = _seal(folder, sides, config, encoder, inputs, plan)
         trips = measure_round_trips(ledger, folder, clips, encoder)
     finally:
