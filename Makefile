@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 ARGS ?=
 export MEDIA
 export OMP_NUM_THREADS ?= 1
+# Where bytecode may not be kept, each of Ray's workers compiles Ray, torch and the rest anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup asr demo test check hostile chaos slow gpu bench

@@ -31,7 +31,8 @@ from jobs.clips import Sampling, Scene, sample
 from jobs.training.config import Refine, TaskMix, TrainConfig
 from jobs.training.engine import make_optimizer, rate
 from jobs.training.sharpen import unknown
-from jobs.training.step import Objective, counts, losses, make_batch, weighted
+from jobs.training.step import losses, make_batch, weighted
+from jobs.training.tasks import Objective, counts
 from model.config import named_config
 from model.geometry import Geometry, VideoSpec
 from model.guidance import Guidance

@@ -83,7 +83,6 @@ def encode(
             deaths.unlink(missing_ok=True)
         sides = [side for side in _sides(folder, plan) if side]
         assert len(sides) == len(plan.tasks), "a shard is missing that its worker reported as made"
-        sweep(folder)  # a killed run's workers may have outlived the first one
         contract = _seal(folder, sides, config, encoder, inputs, plan)
         trips = measure_round_trips(ledger, folder, clips, encoder)
     finally:
@@ -180,6 +179,7 @@ def _seal(
     plan: Plan,
 ) -> dict[str, Any]:
     """Write index, constants and contract, unless the contract is there and fits the shards."""
+    sweep(folder)  # again: a killed run's workers may have outlived the one at the beginning
     try:
         contract = read_contract(folder)
         read_index(folder, contract)

@@ -12,7 +12,8 @@ from jobs.training.curves import add_curves, bad_ids, curves, no_curves, reduce_
 from jobs.training.engine import rate
 from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
-from jobs.training.step import losses, make_batch, plan_step, weighted
+from jobs.training.step import losses, make_batch, weighted
+from jobs.training.tasks import plan_step
 from jobs.training.validate import validate
 from model.mmdit import set_share
 from model.sparse import share_at

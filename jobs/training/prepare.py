@@ -11,9 +11,9 @@ import yaml
 from curation.places import Place
 from jobs.config import Recipe, RecipeError, code_version
 from jobs.training.config import FREE, TrainConfig
+from jobs.training.cost import sample_cost
 from jobs.training.run import Job, granularity
 from jobs.training.start import StartError, freeze, planned
-from jobs.training.step import sample_cost
 from jobs.training.track import Parent, Target
 from model.config import ModelConfig, named_config
 from model.geometry import Geometry

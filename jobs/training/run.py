@@ -14,11 +14,12 @@ from curation.places import place
 from curation.progress import say
 from jobs.training import checkpoint, ranks
 from jobs.training.config import TrainConfig
+from jobs.training.cost import sample_cost
 from jobs.training.engine import Engine, prepare
 from jobs.training.log import MetricsLog
 from jobs.training.references import wants_other
 from jobs.training.start import freeze, listed, start_from
-from jobs.training.step import Objective, sample_cost
+from jobs.training.tasks import Objective
 from jobs.training.validate import held_out_rows
 from model.config import ModelConfig
 from model.mmdit import MMDiT

@@ -16,38 +16,22 @@ from torch import Tensor
 
 from jobs.training import ranks
 from jobs.training.config import CaptionMix, TrainConfig
+from jobs.training.cost import count_tokens
 from jobs.training.references import references_of
 from jobs.training.sharpen import stack, unknown, with_keyframes
+from jobs.training.tasks import MUTE, NO_PICTURE, Counts, Objective, hears, task_of
 from model import flow
-from model.conditions import Task, condition, draw_alone, draw_task, levels
+from model.conditions import Task, condition, levels
 from model.config import ModelConfig
-from model.flops import forward_flops, token_counts
-from model.geometry import Geometry
 from model.mmdit import Media
 from model.noise import Draw, normal, uniform
 from model.references import gather
 from model.regions import draw_keep
 from model.text import pad_text
-from pipelines.stream import Cursor, Sample
+from pipelines.stream import Sample
 
 VARIANTS = ("short", "long", "structured")
-TYPICAL_TEXT = 32  # tokens; text is a small part of a sample's cost
-MUTE = {Task.TEXT_TO_VIDEO, Task.TEXT_TO_IMAGE}  # no sound is made or given
-NO_PICTURE = {Task.VIDEO_TO_AUDIO, Task.TEXT_TO_AUDIO}  # none is made
-NEEDS_SOUND = {Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO, Task.REFERENCE_SOUND}
 Forward = Callable[[Media | None, Media | None], tuple[Tensor | None, ...]]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What decides a batch besides its samples."""
-
-    config: TrainConfig
-    seed: int
-    constants: dict[str, Tensor]  # of the shard set: black picture and silence, by bucket
-    text_dim: int
-    device: torch.device
-    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -74,16 +58,6 @@ class Losses:
     video: Tensor
     audio: Tensor
     keyframes: Tensor
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many samples a global batch has, by what is to be made of them."""
-
-    samples: int
-    pictures: int  # whose picture is to be made
-    sounds: int  # whose sound is to be made
-    heard: int  # that have sound, made or given
 
 
 def make_batch(
@@ -190,35 +164,6 @@ def make_batch(
     )
 
 
-def count_tokens(picture: Media | None, sound: Media | None, patch: int) -> int:
-    """Media tokens of a batch, those of keyframes and references among them."""
-    total = 0
-    for media, area in ((picture, patch**2), (sound, 1)):
-        if media is None:
-            continue
-        total += media.latent[:, 0].numel() // area
-        if media.references is not None:
-            at_once = media.latent[0, 0, 0].numel() // area  # tokens of a latent: 1 of sound
-            total += int(media.references.there.sum()) * at_once
-    if picture is not None and picture.keyframes is not None:
-        total += picture.keyframes.latent[:, 0].numel() // patch**2
-    return total
-
-
-def task_of(sample: Sample, objective: Objective, alone: Task | None = None) -> Task:
-    """The task of one visit; without sound there is none to make or to be given."""
-    if alone is not None:
-        return alone
-    mix = objective.config.tasks.model_dump()
-    task = draw_task(mix, objective.seed, sample.clip_id, sample.visit)
-    return Task.TEXT_TO_AV if task in NEEDS_SOUND and sample.audio is None else task
-
-
-def hears(sample: Sample, task: Task) -> bool:
-    """Whether a sample's sound is to be made."""
-    return sample.audio is not None and task is not Task.AUDIO_TO_VIDEO and task not in MUTE
-
-
 def choose_text(
     known: dict[str, Tensor], mix: CaptionMix, draw: Draw, *, plain: bool, dim: int
 ) -> Tensor:
@@ -259,37 +204,6 @@ def losses(forward: Forward, batch: Batch) -> Losses:
     return Losses(error_video, torch.where(has, error_audio, 0.0), error_keys)
 
 
-def plan_step(
-    samples: Sequence[Sample], objective: Objective, cursor: Cursor
-) -> tuple[Task | None, Counts]:
-    """The task of a step in which one tower has no input, None for a joint one, and what the
-    global batch at `cursor` is to make. Collective.
-
-    The same on every rank, so that all of them run the same network: weights without a gradient
-    are without it everywhere, and no rank waits for a reduction that another does not make.
-    """
-    mix = objective.config.tasks.model_dump()
-    alone = draw_alone(mix, objective.seed, f"{cursor.epoch}-{cursor.batch}")
-    total = counts(samples, objective, alone)
-    if alone is Task.TEXT_TO_AUDIO and not total.sounds:  # nobody has a sound: picture instead
-        alone = Task.TEXT_TO_VIDEO
-        total = counts(samples, objective, alone)
-    return alone, total
-
-
-def counts(samples: Sequence[Sample], objective: Objective, alone: Task | None = None) -> Counts:
-    """What the global batch is to make. Collective."""
-    tasks = [task_of(sample, objective, alone) for sample in samples]
-    sound = objective.config.refine is None  # a refiner has none
-    local = [
-        len(samples),
-        sum(task not in NO_PICTURE for task in tasks),
-        sound * sum(hears(sample, task) for sample, task in zip(samples, tasks, strict=True)),
-        sound * sum(sample.audio is not None for sample in samples),
-    ]
-    return Counts(*map(int, ranks.total(torch.tensor(local, dtype=torch.float64)).tolist()))
-
-
 def weighted(found: Losses, config: TrainConfig, total: Counts) -> Tensor:
     """The part of the loss that a rank differentiates.
 
@@ -302,22 +216,3 @@ def weighted(found: Losses, config: TrainConfig, total: Counts) -> Tensor:
     if config.keyframes:
         loss = loss + config.keyframes.weight * found.keyframes.sum() / max(1, total.pictures)
     return ranks.world() * loss
-
-
-def picture_tokens(model: ModelConfig, config: TrainConfig, renditions: dict[str, Geometry]) -> int:
-    """Tokens of one sample's picture, its keyframes among them."""
-    names = [config.rendition, *([config.keyframes.rendition] if config.keyframes else [])]
-    return sum(token_counts(model, renditions[name])[0] for name in names)
-
-
-def sample_cost(model: ModelConfig, config: TrainConfig) -> Callable[[dict[str, Geometry]], float]:
-    """FLOPs of one sample's forward pass, from its bucket's geometry: the stream gives batches of
-    all buckets the same sum.
-    """
-
-    def cost(renditions: dict[str, Geometry]) -> float:
-        sound = next(iter(renditions.values())).audio_latents if model.sound else 0
-        pictures = picture_tokens(model, config, renditions)
-        return float(forward_flops(model, pictures, sound, TYPICAL_TEXT))
-
-    return cost

@@ -11,7 +11,8 @@ import torch
 
 from jobs.training import ranks
 from jobs.training.curves import STREAMS
-from jobs.training.step import Forward, Objective, losses, make_batch
+from jobs.training.step import Forward, losses, make_batch
+from jobs.training.tasks import Objective
 from model.config import ModelConfig
 from pipelines.stream import Reader, Sample
 

@@ -4,7 +4,7 @@ import torch
 
 from benchmarks.random_shards import encoded, geometry
 from jobs.training.config import TaskMix, TrainConfig
-from jobs.training.step import Objective
+from jobs.training.tasks import Objective
 from model.config import ModelConfig
 from pipelines.stream import Sample
 

@@ -10,7 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from jobs.training.curves import curves, reduce_curves
 from jobs.training.log import read
-from jobs.training.step import losses, make_batch, plan_step, weighted
+from jobs.training.step import losses, make_batch, weighted
+from jobs.training.tasks import plan_step
 from model.conditions import ALONE, Task, draw_alone, draw_task
 from model.mmdit import MMDiT
 from pipelines.stream import Cursor

@@ -44,7 +44,7 @@ def test_what_was_computed_is_counted(runs, shards):
 
 def sum_of_forward(runs, shards, lines):
     """Forward FLOPs of all samples, counted from the stream's plan anew."""
-    from jobs.training.step import sample_cost  # noqa: PLC0415
+    from jobs.training.cost import sample_cost  # noqa: PLC0415
     from model.config import ModelConfig  # noqa: PLC0415
     from pipelines.stream import Stream  # noqa: PLC0415
 

@@ -7,7 +7,8 @@ import torch
 
 from jobs.training.config import TaskMix
 from jobs.training.references import references_of, wants_other
-from jobs.training.step import counts, losses, make_batch
+from jobs.training.step import losses, make_batch
+from jobs.training.tasks import counts
 from model.conditions import Task, draw_task
 from model.mmdit import MMDiT
 from model.noise import Draw

@@ -11,7 +11,8 @@ from jobs.training import checkpoint
 from jobs.training.config import Refine, TrainConfig
 from jobs.training.curves import curves
 from jobs.training.run import begin
-from jobs.training.step import counts, losses, make_batch, weighted
+from jobs.training.step import losses, make_batch, weighted
+from jobs.training.tasks import counts
 from model.mmdit import MMDiT
 from model.refiner import upsampled
 from pipelines.stream import Cursor

@@ -9,7 +9,8 @@ from jobs.training import checkpoint, loop
 from jobs.training.config import CaptionMix, TaskMix, TrainConfig
 from jobs.training.engine import rate
 from jobs.training.run import begin
-from jobs.training.step import choose_text, counts, losses, make_batch, weighted
+from jobs.training.step import choose_text, losses, make_batch, weighted
+from jobs.training.tasks import counts
 from model.mmdit import MMDiT
 from model.noise import Draw
 from pipelines.stream import Cursor
