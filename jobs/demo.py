@@ -17,7 +17,7 @@ import yaml
 
 from curation.files import fingerprint, write_text
 from curation.progress import say
-from jobs.cli import DONE, TOO_MANY_REJECTED, VERBS, main_verb
+from jobs.cli import DONE, STOPPED, TOO_MANY_REJECTED, VERBS, main_verb
 from jobs.config import Recipe, RecipeError
 from jobs.samples import fetch
 from pipelines.contract import find_set
@@ -106,7 +106,8 @@ def run(recipe: Recipe, words: list[str]) -> int:
         code = run_stage(stage, recipe)
         empty = code == TOO_MANY_REJECTED and stage == "decide"  # nothing was kept
         if empty or code not in (DONE, TOO_MANY_REJECTED):
-            say(f"demo: {stage} ended with code {code}; mend it and run the same command again")
+            why = "was stopped" if code == STOPPED else f"ended with code {code}; mend it"
+            say(f"demo: {stage} {why}; run the same command again to go on there")
             return code
         worst = max(worst, code)
         clock.took[stage] = time.monotonic() - start
