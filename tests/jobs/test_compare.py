@@ -44,12 +44,13 @@ def test_what_was_computed_is_counted(runs, shards):
 
 def sum_of_forward(runs, shards, lines):
     """Forward FLOPs of all samples, counted from the stream's plan anew."""
+    from jobs.training.config import TrainConfig  # noqa: PLC0415
     from jobs.training.cost import sample_cost  # noqa: PLC0415
     from model.config import ModelConfig  # noqa: PLC0415
     from pipelines.stream import Stream  # noqa: PLC0415
 
     card = json.loads(next((runs / "slow/checkpoints").glob("step-*/model.json")).read_text())
-    cost = sample_cost(ModelConfig(**card["model"]), "base")
+    cost = sample_cost(ModelConfig(**card["model"]), TrainConfig())
     stream = Stream(shards, 1, 8, cost=cost)
     total = 0.0
     for (_, batch), _ in zip(stream.batches(), lines, strict=False):

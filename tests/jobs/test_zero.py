@@ -15,6 +15,7 @@ from jobs.training.run import begin
 from tests.jobs.conftest import TINY
 from tests.train_ranks import train_ranks
 
+pytestmark = pytest.mark.usefixtures("alone")
 SETTINGS = {**TINY, "steps": 4, "validate_every": 3, "schedule": "constant"}
 
 
