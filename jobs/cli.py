@@ -42,9 +42,8 @@ VERBS = {
     "doctor": "what is installed, reachable or missing, and how to get it",
 }
 
-PARTS: dict[tuple[str, ...], str] = {
-    ("plan", "model"): "plan_model"
-}  # another subject of a verb, in a file of its own
+# A verb's other subject, in a file of its own.
+PARTS: dict[tuple[str, ...], str] = {("plan", "model"): "plan_model"}
 
 # Nothing of ours calls home, and our own progress is the output; a person who wants a library's
 # telemetry or bars sets the variable.

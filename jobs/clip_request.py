@@ -15,6 +15,7 @@ from jobs.generate_config import Box, GenerateConfig, Make
 from jobs.shots import caption
 from jobs.tags import check_tags, order
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
+from pipelines.contract import trained_most
 
 MAX_JSON_BYTES = 1 << 20
 
@@ -170,7 +171,7 @@ def reference_files(config: GenerateConfig, frames: int, fps: float) -> Iterator
 def sizes(config: GenerateConfig, card: dict[str, Any]) -> dict[str, Any]:
     """Frames, height, width and fps: as asked, else of the bucket trained most."""
     buckets = card["buckets"]
-    trained = buckets[max(sorted(buckets), key=lambda name: buckets[name]["train"])]
+    trained = buckets[trained_most(buckets)]
     video = VideoSpec(**card["video_vae"]["spec"])
     fps = config.fps or trained["fps"]
     frames = 1 if config.make == "image" else config.frames or trained["frames"]

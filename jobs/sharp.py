@@ -29,6 +29,7 @@ from model.mmdit import MMDiT
 from model.noise import Draw
 from model.refiner import places, put_in_place, upsampled
 from model.regions import pool_keep
+from pipelines.contract import trained_most
 
 SAME = ("video_vae", "text")  # what base and refiner share
 
@@ -53,7 +54,7 @@ class Refiner:
 
     def target(self, small: Geometry) -> Geometry:
         """The large clip of a small one: the whole latents that fit into its seconds."""
-        bucket = trained_most(self.card)
+        bucket = trained_most(self.card["buckets"])
         high, low = self.card["buckets"][bucket], self.card["refine"][bucket]["low"]
         fps = small.fps * high["fps"] / low["fps"]
         return replace(
@@ -134,7 +135,7 @@ def make_stills(
     """
     if "keyframes" not in card:
         return None
-    bucket = trained_most(card)
+    bucket = trained_most(card["buckets"])
     base, keys = card["buckets"][bucket], card["keyframes"][bucket]
     count = int((small.seconds + 1e-3) * keys["fps"])
     if count < 1:
@@ -165,9 +166,3 @@ def given_stills(
     if not keep.any():
         return None
     return Kept(encode_frames(decoders.video, given.pixels[at], stills=True), keep)
-
-
-def trained_most(card: dict[str, Any]) -> str:
-    """The bucket with most training samples."""
-    buckets = card["buckets"]
-    return max(sorted(buckets), key=lambda name: int(buckets[name]["train"]))

@@ -127,7 +127,7 @@ def resume_point(job: Job) -> int:
     trainer = checkpoint.read_trainer(found)
     for field, now in job.identity.items():
         then = trainer["identity"].get(field)
-        if weights_of(then) != weights_of(now):
+        if without_zeros(then) != without_zeros(now):
             raise RecipeError(
                 f"{field} was {then} in the run in {job.out} and is {now} now; set it back, use "
                 "another `out`, or add the word `fresh` to start over"
@@ -135,7 +135,7 @@ def resume_point(job: Job) -> int:
     return checkpoint.step_of(found)
 
 
-def weights_of(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def without_zeros(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """A field of a run's identity; of a mapping what is not 0: a task that came later is such."""
     return {k: v for k, v in value.items() if v} if isinstance(value, dict) else value
 

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from model.config import ModelConfig
 from model.donors import DONORS, Weights, donor_config, tower_weights
-from model.vae_folder import CONFIG, Saved, fetch, fingerprint_of, is_hub_id, read_saved
-
-PART = "transformer"
+from model.vae_folder import CONFIG, Saved, find_saved, fingerprint_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ def load_donor(name: str, **changes: Any) -> Donor:  # noqa: ANN401 - fields of 
     for pickled weights, another class, an option that we do not have, keys that are missing or
     unknown, shapes that do not fit the configuration, and numbers that are not finite.
     """
-    saved = find_donor(name)
+    saved = find_saved(name, "transformer", "donor", also="")
     if saved.kind not in DONORS:
         raise ValueError(
             f"{saved.folder / CONFIG} is of class {saved.kind or 'unknown'!r}; "
@@ -47,18 +45,6 @@ def load_donor(name: str, **changes: Any) -> Donor:  # noqa: ANN401 - fields of 
     donor = read_whole(saved, wanted)
     weights = tower_weights(saved.kind, donor, config)
     return Donor(saved.kind, saved.folder, fingerprint_of(saved), config, weights)
-
-
-def find_donor(name: str) -> Saved:
-    """The folder of the transformer. Raises ValueError saying what is missing."""
-    root = fetch(name, PART) if is_hub_id(name) else Path(name)
-    for folder in (root / PART, root):
-        if (folder / CONFIG).is_file():
-            return read_saved(folder)
-    raise ValueError(
-        f"there is no donor at {root}: neither {PART}/{CONFIG} nor {CONFIG}; give a folder that "
-        "diffusers saved, or a hub id"
-    )
 
 
 def shapes(saved: Saved) -> tuple[dict[str, torch.Size], dict[str, Any]]:

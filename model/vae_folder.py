@@ -19,6 +19,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model*.safetensors*"  # one file, or several and their index
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+EMBEDDED = "'embedded', a folder made by `reelmill vae`, "  # what else may be given for one
 NOT_CONTENT = ("_diffusers_version", "_name_or_path")  # of a config: who wrote it, from where
 
 
@@ -45,19 +46,19 @@ def is_hub_id(name: str) -> bool:
     return HUB_ID.fullmatch(name) is not None and not Path(name).exists()
 
 
-def find_saved(name: str, part: str) -> Saved:
-    """The network `part` (vae, audio_vae, vocoder) of a folder or hub id.
+def find_saved(name: str, part: str, what: str = "autoencoder", also: str = EMBEDDED) -> Saved:
+    """The network `part` (vae, audio_vae, vocoder, transformer) of a folder or hub id.
 
     The folder of a whole pipeline has it in a folder of that name; that folder itself will do too.
-    Raises ValueError saying what is missing.
+    Raises ValueError saying `what` is missing, and what may be given (`also` and a folder or id).
     """
     root = fetch(name, part) if is_hub_id(name) else Path(name)
     for folder in (root / part, root):
         if (folder / CONFIG).is_file():
             return read_saved(folder)
     raise ValueError(
-        f"there is no autoencoder at {root}: neither {part}/{CONFIG} nor {CONFIG}; give 'embedded',"
-        " a folder made by `reelmill vae`, a folder that diffusers saved, or a hub id"
+        f"there is no {what} at {root}: neither {part}/{CONFIG} nor {CONFIG}; give {also}a folder "
+        "that diffusers saved, or a hub id"
     )
 
 

@@ -291,3 +291,8 @@ def _shard(folder: Place, side: dict[str, Any]) -> dict[str, Any]:
 
 def _file(path: Place) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+def trained_most(buckets: dict[str, dict[str, Any]]) -> str:
+    """The bucket with most training samples, of a contract's or a card's."""
+    return max(sorted(buckets), key=lambda name: int(buckets[name]["train"]))

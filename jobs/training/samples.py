@@ -18,6 +18,7 @@ from jobs.training.step import VARIANTS
 from model.guidance import Guidance
 from model.mmdit import MMDiT
 from model.noise import Draw
+from pipelines.contract import trained_most
 from pipelines.stream import Sample
 
 
@@ -62,7 +63,7 @@ def wanted(run: Run) -> list[Wanted]:
     refines = config.refine is not None
     clips: list[tuple[Tensor, str, Sample | None]]
     if (run.job.texts or not run.held_out) and not refines:
-        bucket = main_bucket(run.stream.contract)
+        bucket = trained_most(run.stream.contract["buckets"])
         prompts = run.job.texts or (torch.zeros(0, run.job.model.text_dim),)
         clips = [(text, bucket, None) for text in prompts]
     else:
@@ -90,12 +91,6 @@ def text_of(clip: Sample, dim: int) -> Tensor:
     """The shortest caption's features."""
     known = [clip.text[name] for name in VARIANTS if name in clip.text]
     return known[0] if known else torch.zeros(0, dim)
-
-
-def main_bucket(contract: dict[str, dict[str, dict[str, int]]]) -> str:
-    """The bucket with most training samples."""
-    buckets = contract["buckets"]
-    return max(sorted(buckets), key=lambda name: buckets[name]["train"])
 
 
 def load_decoders(card: dict[str, dict[str, str]]) -> Decoders:

@@ -2,13 +2,11 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import av
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from benchmarks.random_shards import make_set
 from curation.files import sha256_file
@@ -20,14 +18,11 @@ from jobs.generate_config import GenerateConfig
 from jobs.tags import without_tags
 from jobs.training import checkpoint
 from jobs.training.loop import train_worker
-from model.text import load_text_encoder
-from model.vae import FILES, load_audio_vae, load_video_vae, packed
-from model.vae_audio import AudioVAE, AudioVAEConfig
-from model.vae_video import VideoVAE, VideoVAEConfig
 from pipelines.contract import find_set
 from pipelines.encode import encode
 from pipelines.encode_config import EncodeConfig, Rendition
 from pipelines.storage import DataRoot
+from tests.embedded_vaes import save_vaes, with_vaes
 from tests.encode_films import INPUTS, fill_ledger, write_film
 from tests.tiny_vaes import save_audio, save_video
 
@@ -39,27 +34,11 @@ FRAMES, SIZE, FPS = 9, 32, 8.0
 def trained(tmp_path_factory, tiny):
     """A run of 2 steps, with untrained autoencoders of the embedded ones' shape."""
     root = tmp_path_factory.mktemp("generate")
-    (root / "vaes").mkdir()
-    torch.manual_seed(0)
-    vaes = {"video": VideoVAE(VideoVAEConfig()), "audio": AudioVAE(AudioVAEConfig())}
-    for kind, vae in vaes.items():
-        vae.mean_stat.fill_(0)  # NaN until training measures them
-        vae.std_stat.fill_(1)
-        (root / "vaes" / FILES[kind]).write_bytes(packed(vae))
-    loaded = {
-        "video_vae": load_video_vae(root / "vaes"),
-        "audio_vae": load_audio_vae(root / "vaes"),
-    }
+    vaes = save_vaes(root / "vaes")
     make_set(root / "shards", {FRAMES: 20}, size=SIZE, channels=16, text_dim=384, val=3)
     out = root / "out"
     job = tiny(out, root / "shards", steps=2, sample_every=2, sample_count=2, sample_steps=2)
-    card = dict(job.card)
-    for name, vae in loaded.items():
-        assert vars(vae.spec) == card[name]["spec"]
-        card[name] = {**card[name], "name": str(root / "vaes"), "fingerprint": vae.fingerprint}
-    card["text"] = {**card["text"], "encoder": "minilm"}
-    card["text"]["fingerprint"] = load_text_encoder().fingerprint
-    train_worker({"job": replace(job, card=card)})
+    train_worker({"job": with_vaes(job, vaes)})
     return out
 
 

@@ -21,10 +21,7 @@ from jobs.training import checkpoint
 from jobs.training.loop import train_worker
 from jobs.training.samples import load_decoders
 from model.geometry import Geometry
-from model.text import load_text_encoder
-from model.vae import FILES, load_audio_vae, load_video_vae, packed
-from model.vae_audio import AudioVAE, AudioVAEConfig
-from model.vae_video import VideoVAE, VideoVAEConfig
+from tests.embedded_vaes import save_vaes, with_vaes
 
 pytestmark = pytest.mark.usefixtures("alone")
 FRAMES, SIZE, FPS = 9, 16, 8.0
@@ -36,32 +33,13 @@ LARGE = replace(SMALL, frames=17, height=2 * SIZE, width=2 * SIZE, fps=2 * FPS)
 def trained(tmp_path_factory, tiny):
     """A base with keyframes and a refiner, a step each, with untrained autoencoders."""
     root = tmp_path_factory.mktemp("sharp")
-    (root / "vaes").mkdir()
-    torch.manual_seed(0)
-    vaes = {"video": VideoVAE(VideoVAEConfig()), "audio": AudioVAE(AudioVAEConfig())}
-    for kind, vae in vaes.items():
-        vae.mean_stat.fill_(0)  # NaN until training measures them
-        vae.std_stat.fill_(1)
-        (root / "vaes" / FILES[kind]).write_bytes(packed(vae))
-    loaded = {
-        "video_vae": load_video_vae(root / "vaes"),
-        "audio_vae": load_audio_vae(root / "vaes"),
-    }
+    vaes = save_vaes(root / "vaes")
     make_set(root / "shards", {FRAMES: 20}, size=SIZE, channels=16, text_dim=384, val=3, sharp=1)
     stages = {"base": {"keyframes": {}}, "refiner": {"rendition": "high", "refine": REFINE}}
     for name, fields in stages.items():
         shown = {"sample_every": 1, "sample_count": 1, "sample_steps": 1}
         job = tiny(root / name, root / "shards", steps=1, checkpoint_every=1, **shown, **fields)
-        card = dict(job.card)
-        for kind, vae in loaded.items():
-            card[kind] = {
-                **card[kind],
-                "name": str(root / "vaes"),
-                "fingerprint": vae.fingerprint,
-            }
-        card["text"] = {**card["text"], "encoder": "minilm"}
-        card["text"]["fingerprint"] = load_text_encoder().fingerprint
-        train_worker({"job": replace(job, card=card)})
+        train_worker({"job": with_vaes(job, vaes)})
     return root
 
 
