@@ -89,7 +89,8 @@ def describe_object(truth: Truth, thing: dict[str, Any], events: list[Event], st
     wall = sum(e.get("with") == "wall" for e in own)
     jumps = sum(e["kind"] == "jump" for e in own)
     opening = max(thing["enters"], truth["shots"][thing["shot"]]["start"] + OPENING)
-    acts = [ENTERS[thing["motion"]]] if start <= opening else []
+    side = f" to the {thing['direction']}" if thing["direction"] != "down" else ""
+    acts = [ENTERS[thing["motion"]] + side] if start <= opening else []
     if floor:
         acts.append(f"bounces {times(floor)}")
     if wall:

@@ -1,5 +1,6 @@
 """What the generated films look like and sound like."""
 
+from itertools import product
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ Shape = Literal["ball", "square", "triangle", "star"]
 Colour = Literal["red", "orange", "yellow", "green", "cyan", "blue", "purple", "white"]
 Motion = Literal["fall", "throw", "appear", "collide"]
 Background = Literal["plain", "gradient", "texture", "stripes"]
+Kind = tuple[str, str, str]  # shape, colour, motion
 
 
 class Defects(Settings):
@@ -55,6 +57,25 @@ class Defects(Settings):
         return self
 
 
+class Combination(Settings):
+    """A kind of object; what is not named may be anything. Its sound follows from its look."""
+
+    shape: Shape | None = Field(None, description="also sets the timbre")
+    colour: Colour | None = Field(None, description="also sets the pitch")
+    motion: Motion | None = Field(None, description="how it enters")
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("a combination names a shape, a colour or a motion")
+        return self
+
+    def fits(self, kind: Kind) -> bool:
+        """Whether an object (shape, colour, motion) is of this kind."""
+        wanted = self.shape, self.colour, self.motion
+        return all(want in (None, has) for want, has in zip(wanted, kind, strict=True))
+
+
 class WorldConfig(Settings):
     """Generated films. The defaults are the simplest world: one ball that falls and bounces."""
 
@@ -74,6 +95,12 @@ class WorldConfig(Settings):
     )
     shapes: tuple[Shape, ...] = Field(
         ("ball",), min_length=1, description="the shape sets the timbre"
+    )
+    never: tuple[Combination, ...] = Field(
+        (), description="kinds of objects that no film has, held out of a training world"
+    )
+    only: tuple[Combination, ...] = Field(
+        (), description="kinds that all objects are of: what a test world asks for; empty: any"
     )
     radius: tuple[float, float] = Field(
         (0.13, 0.13), description="smallest and largest object, in picture heights"
@@ -99,6 +126,23 @@ class WorldConfig(Settings):
         (120, 400), description="smallest and largest shift of the defect `shift`, either way"
     )
     defects: Defects = Field(Defects(), description="planted defects")
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of objects that a film may have."""
+        every = product(self.shapes, self.colours, self.motions)
+        return tuple(dict.fromkeys(kind for kind in every if self.allows(kind)))
+
+    def allows(self, kind: Kind) -> bool:
+        """Whether `only` and `never` leave a kind of object."""
+        among = not self.only or any(one.fits(kind) for one in self.only)
+        return among and not any(one.fits(kind) for one in self.never)
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if not self.kinds:
+            raise ValueError("never and only leave no kind of object of shapes, colours, motions")
+        return self
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:

@@ -121,6 +121,7 @@ def add_shot(
                 "pitch_hz": round(thing.pitch, 2),
                 "timbre": thing.timbre,
                 "motion": thing.motion,
+                "direction": thing.direction,
                 "bounce": round(body.bounce, 4),
                 "enters": start + body.enters,
                 "track": track,

@@ -15,14 +15,15 @@ from curation.world.defects import truncate
 from curation.world.film import Film, make_film
 from curation.world.speech import voice_name
 
-WORLD_VERSION = 4  # raised when the same settings give other films
+WORLD_VERSION = 5  # raised when the same settings give other films
 WORTH_S = 8.0  # CPU seconds that pay for starting processes (1 to 3 s each on a busy machine)
 BAD_CRF, BAD_BITRATE = 38, 24_000  # of the defect `reencode`
 
 
 def world_fingerprint(config: WorldConfig) -> str:
     """Names what a film depends on besides its number; more films do not change the others."""
-    values = config.model_dump(mode="json", exclude={"films"})
+    unset = {name for name in ("never", "only") if not getattr(config, name)}
+    values = config.model_dump(mode="json", exclude={"films", *unset})
     voice = f"{voice_name()} with words" if config.speech and voice_name() else None
     return fingerprint({"version": WORLD_VERSION, "voice": voice, **values})
 

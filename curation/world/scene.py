@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from curation.world.config import WorldConfig
+from curation.world.config import Kind, WorldConfig
 from curation.world.physics import Body, Impact, Piece, simulate
 
 CEILING = 0.88  # heights above the floor that the picture shows; the floor's strip is the rest
@@ -44,6 +44,12 @@ class Thing:
     motion: str
     pitch: float  # Hz
     body: Body
+
+    @property
+    def direction(self) -> str:
+        """Where it goes first: left, right or down."""
+        sideways = self.body.speed[0]
+        return "down" if not sideways else "left" if sideways < 0 else "right"
 
     @property
     def timbre(self) -> str:
@@ -147,12 +153,26 @@ def draw_things(
         partners = 2 if motion == "collide" and len(things) + 2 <= count else 1
         for side in range(partners):
             shape, colour = str(rng.choice(config.shapes)), str(colours[len(things) % len(colours)])
+            shape, colour, own = settle(config, rng, (shape, colour, motion), things)
             radius = float(rng.uniform(*config.radius))
             taken = [t.body for t in things]
-            body = draw_body(config, rng, (motion, side), radius, taken, (width, seconds))
+            body = draw_body(config, rng, (own, side), radius, taken, (width, seconds))
             pitch = PITCH[colour] * (MIDDLE_RADIUS / radius) ** 0.27
-            things.append(Thing(shape, colour, motion, pitch, body))
+            things.append(Thing(shape, colour, own, pitch, body))
     return things
+
+
+def settle(config: WorldConfig, rng: np.random.Generator, kind: Kind, things: list[Thing]) -> Kind:
+    """The kind of an object, or in place of one that is held out another, drawn evenly.
+
+    Colours that the shot does not have yet come first. Nothing is drawn where nothing is held out.
+    """
+    if config.allows(kind):
+        return kind
+    there = {thing.colour for thing in things}
+    new = [other for other in config.kinds if other[1] not in there]
+    choices = new or config.kinds
+    return choices[int(rng.integers(len(choices)))]
 
 
 def draw_body(
@@ -196,6 +216,8 @@ def draw_off_screen(
     found = []
     for time in np.sort(rng.uniform(0.1, 0.9, int(rng.integers(1, 3)))) * seconds:
         colour, shape = str(rng.choice(config.colours)), str(rng.choice(config.shapes))
+        if (shape, colour) not in {kind[:2] for kind in config.kinds}:
+            shape, colour, _ = config.kinds[int(rng.integers(len(config.kinds)))]
         speed, place = float(rng.uniform(1.0, 2.0)), float(rng.integers(0, 2))
         found.append(OffScreen(float(time), shape, colour, PITCH[colour], speed, place))
     return found

@@ -10,8 +10,9 @@ from curation.media_write import write_clip
 from curation.world.captions import describe, level, truth_events
 from curation.world.config import WorldConfig
 from curation.world.film import make_film
+from curation.world.films import world_fingerprint
 from curation.world.render import RGB
-from curation.world.scene import PITCH
+from curation.world.scene import PITCH, TIMBRE, draw_scene
 
 SIMPLE = WorldConfig()
 RICH = WorldConfig(
@@ -234,9 +235,77 @@ def test_speech_is_in_the_film_where_the_truth_says():
     assert line["end"] - 0.3 < edges[-1] <= line["end"] + 1e-4  # words are told to 0.1 ms
 
 
+MIXED = RICH.model_copy(update={"seconds": (2, 2), "fps": 8, "off_screen": 1.0, "pan": 0})
+KIND = ("shape", "colour", "motion")
+HELD_OUT = ({"shape": "ball", "colour": "red"}, {"colour": "blue", "motion": "throw"})
+
+
+def kinds_of(config, count):
+    """Shape, colour and motion of every object, and timbre and pitch of every sound unseen."""
+    things, unseen = set(), set()
+    for number in range(count):
+        for shot in draw_scene(config, np.random.default_rng([0, number])).shots:
+            things |= {(thing.shape, thing.colour, thing.motion) for thing in shot.things}
+            unseen |= {(TIMBRE[far.shape], far.pitch) for far in shot.off_screen}
+    return things, unseen
+
+
+def is_held_out(kind):
+    return any(
+        all(one.get(name, value) == value for name, value in zip(KIND, kind, strict=True))
+        for one in HELD_OUT
+    )
+
+
+def test_a_training_world_never_has_what_a_test_world_is_made_of():
+    """Catches test combinations that were seen, or heard from beside the picture, in training."""
+    values = MIXED.model_dump()
+    train, train_far = kinds_of(WorldConfig(**values | {"never": HELD_OUT}), 16)
+    test, test_far = kinds_of(WorldConfig(**values | {"only": HELD_OUT}), 12)
+    assert not any(map(is_held_out, train))
+    assert all(map(is_held_out, test))
+    assert {kind[2] for kind in train} == set(MIXED.motions)
+    assert {kind[0] for kind in train} == set(MIXED.shapes)
+    assert ("wood", PITCH["red"]) not in train_far
+    assert test_far <= {
+        (t, PITCH[c]) for t, c in (("wood", "red"), *((t, "blue") for t in TIMBRE.values()))
+    }
+    assert len(test) > 3
+
+
+def test_a_world_that_holds_nothing_out_is_what_it_was():
+    """Catches a draw more for every film, after which no seed gives the films it gave."""
+    spare = WorldConfig(**SIMPLE.model_dump() | {"never": [{"colour": "red"}]})
+    same = [
+        np.array_equal(film.samples, make_film(spare, n).samples)
+        for n in range(8)
+        if (film := make_film(SIMPLE, n)).truth["objects"][0]["colour"] != "red"
+    ]
+    assert len(same) > 2
+    assert all(same)
+    assert world_fingerprint(SIMPLE) != world_fingerprint(spare)
+
+
+def test_captions_say_where_a_thing_is_thrown():
+    """Catches a caption that leaves out, or turns round, what decides the picture."""
+    world = SIMPLE.model_copy(update={"motions": ("throw",)})
+    said = set()
+    for number in range(8):
+        film = make_film(world, number)
+        (thing,) = film.truth["objects"]
+        way = "right" if thing["track"][8][0] > thing["track"][0][0] else "left"
+        assert thing["direction"] == way
+        assert f"is thrown to the {way}" in film.captions["segments"][0]["short"]
+        said.add(way)
+    assert said == {"left", "right"}
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("never", [{"colour": c} for c in SIMPLE.colours]),
+        ("only", [{"shape": "star"}]),
+        ("only", [{}]),
         ("height", 60),
         ("width", 1024),
         ("fps", 60),
