@@ -60,6 +60,7 @@ class ClipRequest(Settings):
     inside: Box | None = None
     make: Make = "both"
     references: tuple[Given, ...] = Field((), description="nearest to the clip first")
+    show_references: bool = False
     refiner: str | None = Field(None, description="sha256 of the refiner's averaged weights")
     refiner_steps: int = 0
 
@@ -68,6 +69,7 @@ class ClipRequest(Settings):
         """The clip's file name without ending: named by its content."""
         # as it was before there were any
         without = set() if self.references else {"references"}
+        without |= set() if self.show_references else {"show_references"}
         without |= set() if self.refiner else {"refiner", "refiner_steps"}
         return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json', exclude=without))}"
 
@@ -100,7 +102,7 @@ def requests(
         for name in (
             *("steps", "sampler", "guidance_video", "guidance_audio", "cross_video"),
             *("cross_audio", "rescale", "interval", "shift", "device", "box", "span"),
-            *("inside", "make"),
+            *("inside", "make", "show_references"),
         )
     }
     given = tuple(files(config, size["frames"], size["fps"], keep))

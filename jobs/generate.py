@@ -35,17 +35,17 @@ from jobs.given import known
 from jobs.paste import encode_known, pasted
 from jobs.reference_files import references
 from jobs.sharp import Refiner, make_stills
-from jobs.shots import caption
-from jobs.tags import without_tags
+from jobs.shown import encoded_prompt
 from jobs.training import checkpoint
 from jobs.training.samples import load_decoders
 from model.config import ModelConfig
 from model.guidance import Guidance
 from model.mmdit import MMDiT
 from model.noise import Draw
-from model.text import TextEncoder, load_text_encoder
+from model.text import TextCodec
 from pipelines.contract import find_set
 from pipelines.stream import Reader
+from pipelines.text_encoder import encoder_of
 
 SECTIONS = ("generate",)
 PROMPTS_FROM = 64  # held-out clips looked at for captions
@@ -59,12 +59,7 @@ class Maker:
         self.folder, self.card = folder, found.card
         self.weights = sha256_file(folder / "ema.safetensors")
         self.decoders: Decoders = load_decoders(found.card)
-        self.text: TextEncoder = load_text_encoder(found.card["text"]["encoder"])
-        if self.text.fingerprint != found.card["text"]["fingerprint"]:
-            raise RecipeError(
-                f"the text encoder {found.card['text']['encoder']!r} here is not the one that "
-                f"{folder} was trained with"
-            )
+        self.text: TextCodec = encoder_of(found.card["text"], str(folder), device)
         self.device = torch.device(device)
         model = MMDiT(ModelConfig(**found.card["model"]))
         model.load_state_dict(found.tensors)
@@ -79,7 +74,7 @@ class Maker:
         geometry = request.geometry(self.card)
         given = known(request, geometry, self.decoders.audio.sounds)
         stills = make_stills(self.card, self.decoders, request, geometry)
-        text = self.text.encode([caption(without_tags(request.prompt), geometry.seconds)])[0]
+        text = encoded_prompt(self.text, request, geometry)
         scene = Scene(
             geometry,
             text,

@@ -92,6 +92,9 @@ class GenerateConfig(Settings):
         max_length=9,
         description="files of the prompt's tags, e.g. {image_1: cat.png, Audio-0: voice.wav}",
     )
+    show_references: bool = Field(
+        False, description="show references to a multimodal text encoder, too"
+    )
     frames: int | None = Field(None, ge=1, le=10_001, description="length in frames, 1 + 4k")
     seconds: float | None = Field(None, gt=0, le=600, description="length, instead of frames")
     height: int | None = Field(None, ge=8, le=4096, description="pixels; default as trained")
@@ -166,6 +169,8 @@ class GenerateConfig(Settings):
 
     def _alone(self, frames: list[str]) -> None:
         """Raises ValueError where only one of picture and sound is made and the other is given."""
+        if self.show_references and not self.references:
+            raise ValueError("show_references: there are none to show; give references too")
         if self.make == "video" and self.sound:
             raise ValueError("make: video makes a mute film; for a given sound take make: picture")
         if self.make not in ("audio", "image"):

@@ -28,8 +28,9 @@ from model.donor_files import Donor, load_donor
 from model.donors import DONORS
 from model.geometry import Geometry
 from model.mmdit import MMDiT
-from model.text import load_text_encoder
 from model.vae import load_audio_vae, load_video_vae
+from pipelines.encode_config import text_card
+from pipelines.text_encoder import open_text_encoder
 
 SECTIONS = ("encode",)
 NEW = "new weights"  # in the card: names that no donor gave
@@ -71,7 +72,7 @@ def makers(recipe: Recipe) -> dict[str, Any]:
     """Autoencoders, text encoder and size of the recipe, as a card says them. Raises ValueError."""
     config = recipe.encode
     video, audio = load_video_vae(config.video_vae), load_audio_vae(config.audio_vae)
-    text = load_text_encoder(config.text_encoder)
+    text = open_text_encoder(config.text_encoder, config.text_mllm)
     first = config.renditions[0]
     size = Geometry(
         first.frames, first.height, first.width, first.fps, video.spec, audio.spec
@@ -90,11 +91,7 @@ def makers(recipe: Recipe) -> dict[str, Any]:
             "fingerprint": audio.fingerprint,
             "spec": vars(audio.spec),
         },
-        "text": {
-            "encoder": config.text_encoder,
-            "fingerprint": text.fingerprint,
-            "dim": text.dim,
-        },
+        "text": text_card(config, text.fingerprint, text.dim),
     }
 
 

@@ -1,10 +1,11 @@
-"""The embedded text encoder: MiniLM's token features, with text treated as text.
+"""Text encoders, and the embedded one: MiniLM's token features, with text treated as text.
 
 Letters: N real tokens, D channels.
 """
 
 import hashlib
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,8 +15,22 @@ MAX_TOKENS = 256  # MiniLM was trained at up to 256
 ENCODERS = ("minilm",)
 
 
+class TextCodec(Protocol):
+    """What encodes captions: MiniLM here, a multimodal model in text_mllm.py."""
+
+    dim: int
+    fingerprint: str
+    sees: bool  # takes pictures beside the text
+    hears: bool
+
+    def encode(self, texts: list[str]) -> list[Tensor]:
+        """Features [N,D] float32 of each text, of real tokens alone."""
+
+
 class TextEncoder:
     """MiniLM-L6: six frozen layers; the last hidden state of each real token."""
+
+    sees = hears = False
 
     def __init__(self, folder: Path) -> None:
         # transformers takes seconds to import, so only who encodes pays for it

@@ -20,7 +20,8 @@ CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model*.safetensors*"  # one file, or several and their index
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 EMBEDDED = "'embedded', a folder made by `reelmill vae`, "  # what else may be given for one
-NOT_CONTENT = ("_diffusers_version", "_name_or_path")  # of a config: who wrote it, from where
+# of a config: who wrote it, from where
+NOT_CONTENT = ("_diffusers_version", "transformers_version", "_name_or_path")
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,11 @@ def read_saved(folder: Path) -> Saved:
     if not saved.files:
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLED)
         if pickled:
-            cls = saved.kind or "THE_CLASS"
+            library = "transformers" if "model_type" in config else "diffusers"
+            cls = saved.kind or next(iter(config.get("architectures") or ()), "THE_CLASS")
             raise ValueError(
                 f"{folder} holds pickled weights ({pickled[0]}), which can run code when they are "
-                'read; where you trust them, convert them: python -c "from diffusers import '
+                f'read; where you trust them, convert them: python -c "from {library} import '
                 f"{cls} as V; V.from_pretrained('{folder}', use_safetensors=False)"
                 ".save_pretrained('NEW_FOLDER')\""
             )
@@ -85,12 +87,16 @@ def read_saved(folder: Path) -> Saved:
     return saved
 
 
-def fetch(name: str, part: str) -> Path:
-    """The snapshot of a hub id, with at least `part` if the hub has it. Raises ValueError."""
+def fetch(name: str, part: str, wanted: dict[str, list[str]] | None = None) -> Path:
+    """The snapshot of a hub id, with at least `part` if the hub has it.
+
+    `wanted` are patterns of files by the folder whose config decides that they are enough. Raises
+    ValueError.
+    """
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - seconds, and only here
 
     repo, _, revision = name.partition("@")
-    wanted = {part: [f"{part}/{CONFIG}", f"{part}/{WEIGHTS}"], "": [CONFIG, WEIGHTS]}
+    wanted = wanted or {part: [f"{part}/{CONFIG}", f"{part}/{WEIGHTS}"], "": [CONFIG, WEIGHTS]}
     try:
         for place, patterns in wanted.items():
             # In two steps: at the root of a pipeline lie files of many gigabytes.

@@ -16,7 +16,6 @@ from curation.records import Reason, RejectedError
 from curation.rendition import picture, sound
 from curation.sources import hash_source, local_copy
 from model.geometry import Geometry
-from model.text import load_text_encoder
 from model.tiles import encode_whole_or_tiled
 from model.vae import Spread, load_audio_vae, load_video_vae
 from pipelines.attempts import Attempts, Watch, begun
@@ -26,6 +25,7 @@ from pipelines.encode_reuse import Earlier, earlier_samples
 from pipelines.ledger import Row
 from pipelines.retry import again, tries
 from pipelines.shards import Encoded, Failure, read_side, write_shard
+from pipelines.text_encoder import open_text_encoder
 
 OURS = (ValueError, TypeError, LookupError, ArithmeticError)  # bugs that one clip can bring out
 
@@ -49,7 +49,7 @@ class ClipEncoder:
                 f"encode.store_std: the video autoencoder {config.video_vae!r} gives no standard "
                 "deviation; take one of diffusers, or leave it out"
             )
-        self.text = load_text_encoder(config.text_encoder)
+        self.text = open_text_encoder(config.text_encoder, config.text_mllm, self.device)
         self.reader = MediaReader(limits)
         self.watch: Watch = watch or Attempts()
         self._at: dict[str, str] = {}  # the film in hand: its path, and where it lies locally

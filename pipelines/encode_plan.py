@@ -17,7 +17,7 @@ from curation.scores import CROP, crop_of
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
 from model.tiles import OVERLAP, SIDE
 from pipelines.contract import SCHEMA_VERSION
-from pipelines.encode_config import EncodeConfig, Rendition
+from pipelines.encode_config import EncodeConfig, Rendition, text_card
 from pipelines.ledger import Ledger, Row
 from pipelines.shards import Failure
 
@@ -239,9 +239,7 @@ def origin(config: EncodeConfig, makers: Makers, inputs: Inputs, plan: Plan) -> 
             "spec": vars(makers.audio),
         },
         "text": {
-            "encoder": config.text_encoder,
-            "fingerprint": makers.text_fingerprint,
-            "dim": makers.text_dim,
+            **text_card(config, makers.text_fingerprint, makers.text_dim),
             "variants": list(config.text),
         },
     }

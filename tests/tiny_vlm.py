@@ -9,6 +9,8 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
 )
 
 SPECIAL = ("<|im_end|>", "<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
@@ -61,10 +63,35 @@ def make_tiny_vlm(tokenizer, hidden=64):
     )  # fmt: skip
 
 
-def save_tiny_vlm(folder: Path) -> Path:
+def make_tiny_qwen3(tokenizer, hidden=64):
+    """A Qwen3-VL: its pictures enter at several layers."""
+    end, _, start_see, end_see, image, video, pad = tokenizer.convert_tokens_to_ids(list(SPECIAL))
+    torch.manual_seed(0)
+    return Qwen3VLForConditionalGeneration(
+        Qwen3VLConfig(
+            text_config={
+                "vocab_size": len(tokenizer), "hidden_size": hidden,
+                "intermediate_size": 2 * hidden, "head_dim": 16,
+                "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+                "rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]},
+                "max_position_embeddings": 16_384, "bos_token_id": None, "eos_token_id": end,
+                "pad_token_id": pad,
+            },
+            vision_config={
+                "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2,
+                "out_hidden_size": hidden, "patch_size": 14, "spatial_merge_size": 2,
+                "temporal_patch_size": 2, "deepstack_visual_indexes": [0],
+            },
+            image_token_id=image, video_token_id=video,
+            vision_start_token_id=start_see, vision_end_token_id=end_see,
+        )
+    )  # fmt: skip
+
+
+def save_tiny_vlm(folder: Path, make=make_tiny_vlm) -> Path:
     """Model, tokenizer and image processor in `folder`."""
     tokenizer = byte_tokenizer()
-    make_tiny_vlm(tokenizer).save_pretrained(folder)
+    make(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Qwen2VLImageProcessorPil(
         patch_size=14, merge_size=2, temporal_patch_size=2, min_pixels=28 * 28, max_pixels=112 * 112

@@ -178,13 +178,13 @@ def prompt_features(config: TrainConfig, contract: dict[str, Any]) -> tuple[Any,
     """Text features of the sample prompts, from the encoder that made the shards."""
     if not (config.sample_every and config.sample_prompts):
         return ()
-    from model.text import load_text_encoder  # noqa: PLC0415 - seconds, and seldom needed
+    from pipelines.text_encoder import encoder_of  # noqa: PLC0415 - seconds, and seldom needed
 
-    encoder = load_text_encoder(contract["text"]["encoder"])
-    if encoder.fingerprint != contract["text"]["fingerprint"]:
-        raise RecipeError(
-            "the text encoder here is not the one that made the shard set; encode again"
-        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        encoder = encoder_of(contract["text"], "the shard set", device)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
     return tuple(encoder.encode(list(config.sample_prompts)))
 
 

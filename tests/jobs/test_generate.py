@@ -28,6 +28,7 @@ from tests.tiny_vaes import save_audio, save_video
 
 pytestmark = pytest.mark.usefixtures("alone")
 FRAMES, SIZE, FPS = 9, 32, 8.0
+SHOWN = {"prompt": "the cat of @image_1", "show_references": True}
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +245,8 @@ def test_references_decide_the_film(maker, material, tmp_path):
 def test_impossible_requests_name_field_and_fix(trained, tmp_path):
     """Catches a request that fails deep in a tensor operation instead of at the border."""
     (tmp_path / "text.png").write_text("not a picture")
+    red = tmp_path / "red.png"
+    cv2.imwrite(str(red), np.full((8, 8, 3), 9, np.uint8))
     write_clip(tmp_path / "short.mp4", np.zeros((2, 32, 32, 3), np.uint8), FPS)
     for fields, message in (
         ({"frames": 18}, r"generate\.frames is 18.*17 or 21"),
@@ -254,6 +257,7 @@ def test_impossible_requests_name_field_and_fix(trained, tmp_path):
         ({"clip": tmp_path / "short.mp4", "keep": 6}, r"generate\.keep is 6.*1 \+ 4k"),
         ({"checkpoint": tmp_path}, "there is no checkpoint"),
         ({"prompt": "@image_1"}, r"generate\.prompt names @image_1"),
+        (SHOWN | {"references": {"image_1": red}}, "text encoder reads words alone"),
     ):
         with pytest.raises(RecipeError, match=message):
             ask(trained, **fields)
