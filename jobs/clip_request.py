@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from curation.files import fingerprint, sha256_file
 from curation.settings import Settings
 from jobs.config import RecipeError
+from jobs.few_steps import REFINER_STEPS, sampling_fields, steps_of
 from jobs.generate_config import Box, GenerateConfig, Make
 from jobs.shots import caption
 from jobs.tags import check_tags, order
@@ -91,20 +92,25 @@ def requests(
     card: dict[str, Any],
     weights: str,
     threads: int,
-    refiner: str | None = None,
+    refiner: tuple[str, dict[str, Any]] | None = None,
 ) -> list[ClipRequest]:
-    """The clips that the recipe asks for. Raises RecipeError naming the field and the fix."""
+    """The clips that the recipe asks for, with a refiner's weights and card where there is one.
+
+    Raises RecipeError naming the field and the fix.
+    """
     size = sizes(config, card)
     time = VideoSpec(**card["video_vae"]["spec"]).time
     keep = kept_frames(config, size["frames"], time)
     shared = {
         name: getattr(config, name)
         for name in (
-            *("steps", "sampler", "guidance_video", "guidance_audio", "cross_video"),
-            *("cross_audio", "rescale", "interval", "shift", "device", "box", "span"),
+            *("cross_video", "cross_audio", "rescale", "interval", "device", "box", "span"),
             *("inside", "make", "show_references"),
         )
-    }
+    } | sampling_fields(config, card)
+    if refiner:
+        few = steps_of(config.refiner_steps, refiner[1], REFINER_STEPS, "refiner_steps")
+        shared |= {"refiner": refiner[0], "refiner_steps": few}
     given = tuple(files(config, size["frames"], size["fps"], keep))
     for prompt in prompts:
         check_tags(prompt, config.references)
@@ -119,8 +125,6 @@ def requests(
             keep=keep,
             given=given,
             references=named,
-            refiner=refiner,
-            refiner_steps=config.refiner_steps if refiner else 0,
             **size,
             **shared,
         )

@@ -135,7 +135,7 @@ def requests_of(config: GenerateConfig, recipe: Recipe, maker: Maker) -> list[Cl
     # torch's own count depends on what this process did before: starting Ray leaves it at 1
     threads = config.threads or len(os.sched_getaffinity(0))
     prompts = list(config.prompts) or held_out_captions(recipe, config.count)
-    refiner = maker.refiner.weights if maker.refiner else None
+    refiner = (maker.refiner.weights, maker.refiner.card) if maker.refiner else None
     return requests(config, prompts, maker.card, maker.weights, threads, refiner)
 
 

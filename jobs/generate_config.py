@@ -54,7 +54,10 @@ class GenerateConfig(Settings):
     refiner: Path | None = Field(
         None, description="step folder of a refiner, or folder of them, that makes clips large"
     )
-    refiner_steps: int = Field(8, ge=1, le=1000, description="sampler steps of the refiner")
+    refiner_steps: int | None = Field(
+        None, ge=1, le=1000, description="sampler steps of the refiner; default 8, of a distilled "
+        "one its own",
+    )  # fmt: skip
     image: Path | None = Field(None, description="PNG or JPEG that becomes the first frame")
     last_image: Path | None = Field(None, description="PNG or JPEG that becomes the last frame")
     keyframes: tuple[Keyframe, ...] = Field((), description="pictures at times, {image, at}")
@@ -100,11 +103,16 @@ class GenerateConfig(Settings):
     height: int | None = Field(None, ge=8, le=4096, description="pixels; default as trained")
     width: int | None = Field(None, ge=8, le=4096, description="pixels; default as trained")
     fps: float | None = Field(None, gt=0, le=120, description="frames a second; default as trained")
-    steps: int = Field(30, ge=1, le=1000, description="sampler steps")
-    guidance_video: float = Field(
-        3.0, ge=0, le=50, description="how strongly text pulls the picture"
+    steps: int | None = Field(
+        None, ge=1, le=1000, description="sampler steps; default 30, of a distilled model its own"
     )
-    guidance_audio: float = Field(3.0, ge=0, le=50, description="how strongly text pulls the sound")
+    guidance_video: float | None = Field(
+        None, ge=0, le=50, description="how strongly text pulls the picture; default 3, of a "
+        "distilled model 1: its teacher's guidance is in it",
+    )  # fmt: skip
+    guidance_audio: float | None = Field(
+        None, ge=0, le=50, description="how strongly text pulls the sound; default as for picture"
+    )
     sampler: Literal["euler", "heun", "dpmpp"] = Field(
         "euler", description="heun takes two passes a step, dpmpp is of second order at one"
     )

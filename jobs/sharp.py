@@ -90,7 +90,8 @@ class Refiner:
             references=references(asked, large, decoders),
             silent=True,
         )
-        sampling = Sampling(request.refiner_steps, Guidance())
+        few = self.card.get("distil", {})
+        sampling = Sampling(request.refiner_steps, Guidance(), few.get("shift", 1.0))
         sharp = sample(self.model, scene, coarse[0].to(self.device), sampling)
         assert sharp.picture is not None
         return sharp.picture, large, given

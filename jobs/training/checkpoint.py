@@ -170,11 +170,16 @@ def read_trainer(folder: Path) -> dict[str, Any]:
     return _read_json(folder / "trainer.json")
 
 
+def read_card(folder: Path) -> dict[str, Any]:
+    """What a verified checkpoint says of its model."""
+    return _read_json(folder / "model.json")
+
+
 def read_weights(folder: Path, *, averaged: bool = True) -> Weights:
     """Card and full weights of a checkpoint, verified first."""
     verify(folder)
     file = "ema.safetensors" if averaged else "model.safetensors"
-    return Weights(folder, _read_json(folder / "model.json"), load_file(folder / file))
+    return Weights(folder, read_card(folder), load_file(folder / file))
 
 
 def write_weights(folder: Path, averaged: dict[str, Tensor], plain: dict[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from curation.settings import Settings
+from jobs.training.distil_config import DistilConfig
 from jobs.training.init_config import InitConfig
 
 Scalar = bool | int | float | str
@@ -102,6 +103,9 @@ class TrainConfig(Settings):
     )
     refine: Refine | None = Field(
         None, description="train a refiner of pictures instead of a generator"
+    )
+    distil: DistilConfig | None = Field(
+        None, description="train a student that takes few steps where its teacher takes many"
     )
     steps: int = Field(2000, ge=1, description="optimizer steps of the whole run")
     epochs: float | None = Field(

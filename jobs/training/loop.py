@@ -80,6 +80,8 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
     parts = micro_batches(samples, total.samples, config.micro_batch)
     for number, part in enumerate(parts, 1):
         batch = make_batch(part, run.objective, run.job.model, audio=total.heard > 0, alone=alone)
+        if run.distiller:
+            batch = run.distiller.retarget(batch, run.engine)
         found = losses(run.engine, batch)
         run.engine.backward(weighted(found, config, total), last=number == len(parts))
         sums = add_curves(sums, curves(found, batch))
@@ -92,7 +94,8 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
     run.counters.tokens += int(all_tokens)
     assert run.stream.cost is not None
     cost = run.stream.cost(run.stream.reader.geometry[samples[0].bucket])
-    run.counters.flops += BACKWARD * cost * total.samples
+    passes = BACKWARD + (run.distiller.passes if run.distiller else 0)
+    run.counters.flops += passes * cost * total.samples
     line = {"samples": float(total.samples), "tokens": all_tokens}
     if not stepped.applied:  # without a bad loss it is the gradient of any of them
         named = list(chain.from_iterable(ranks.gather(bad)))
@@ -160,7 +163,9 @@ def seams(run: Run, *, last: bool, stop: bool = False) -> None:
     if checking or showing:
         model = averaged_model(run)
         if checking:
-            found = validate(model, run.reader, run.held_out, run.objective, run.job.model)
+            found = validate(
+                model, run.reader, run.held_out, run.objective, run.job.model, run.distiller
+            )
             if run.log:
                 run.log.add("validation", step, **found)
         if showing:

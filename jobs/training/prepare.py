@@ -10,6 +10,7 @@ import yaml
 
 from curation.places import Place
 from jobs.config import Recipe, RecipeError, code_version
+from jobs.training import distil
 from jobs.training.config import FREE, TrainConfig
 from jobs.training.cost import sample_cost
 from jobs.training.run import Job, granularity
@@ -30,8 +31,8 @@ def make_job(recipe: Recipe, shards: Place) -> Job:
     except ValueError as error:
         raise RecipeError(str(error)) from error
     model = model_config(config, contract)
+    config, teacher = with_teacher(with_steps(recipe, model, shards), model)
     check_start(config, model)
-    config = with_steps(recipe, model, shards)
     return Job(
         out=str(recipe.out.resolve()),
         shards=str(shards),
@@ -43,12 +44,13 @@ def make_job(recipe: Recipe, shards: Place) -> Job:
             "rendition": config.rendition,
             "buckets": {name: rendition_of(contract, name, config) for name in contract["buckets"]},
             **sharp_card(contract, config),
+            **distil.card_of(config),
             **{key: contract[key] for key in ("video_vae", "audio_vae", "text")},
             "data": contract["fingerprint"],
             "recipe": recipe.name,
             "code": code_version(),
         },
-        identity=identity(recipe, contract, model),
+        identity=identity(recipe, contract, model) | teacher,
         texts=prompt_features(config, contract),
     )
 
@@ -92,6 +94,22 @@ def with_steps(recipe: Recipe, model: ModelConfig, shards: Place) -> TrainConfig
     with closing(stream.reader):
         steps = math.ceil(config.epochs * config.epoch_scale * stream.length(0))
     return config.model_copy(update={"steps": max(1, steps)})
+
+
+def with_teacher(config: TrainConfig, model: ModelConfig) -> tuple[TrainConfig, dict[str, str]]:
+    """The settings with the teacher's step folder, from which a student begins too where nothing
+    else is said, and what a resumed run must share of it. Raises RecipeError.
+    """
+    if config.distil is None:
+        return config, {}
+    try:
+        weights = distil.check(config, model)
+        folder = str(distil.folder_of(config.distil))
+    except StartError as error:
+        raise RecipeError(str(error)) from error
+    start = config.init if config.init.path else config.init.model_copy(update={"path": folder})
+    taught = config.distil.model_copy(update={"teacher": folder})
+    return config.model_copy(update={"distil": taught, "init": start}), {"teacher": weights}
 
 
 def check_start(config: TrainConfig, model: ModelConfig) -> None:
@@ -165,7 +183,9 @@ def size_of(shape: Geometry) -> dict[str, Any]:
 
 def identity(recipe: Recipe, contract: dict[str, Any], model: ModelConfig) -> dict[str, Any]:
     """What the two halves of a resumed run must share, by dotted recipe field."""
-    fields = recipe.train.model_dump(mode="json", exclude=set(FREE))
+    fields = recipe.train.model_dump(
+        mode="json", exclude={**dict.fromkeys(FREE, True), "distil": {"teacher"}}
+    )  # a teacher is its weights, wherever they lie
     return {
         "seed": recipe.seed,
         "data": contract["fingerprint"],

@@ -12,7 +12,7 @@ from torch import Tensor
 from curation.files import write_json
 from curation.places import place
 from curation.progress import say
-from jobs.training import checkpoint, ranks
+from jobs.training import checkpoint, distil, ranks
 from jobs.training.config import TrainConfig
 from jobs.training.cost import sample_cost
 from jobs.training.engine import Engine, prepare
@@ -82,6 +82,7 @@ class Run:
     counters: Counters
     cursor: Cursor
     log: MetricsLog | None  # rank 0's
+    distiller: distil.Distiller | None = None
 
 
 def begin(job: Job) -> Run:
@@ -154,6 +155,7 @@ def begin(job: Job) -> Run:
         counters,
         cursor,
         log,
+        distil.load(config, engine.device, engine.dtype) if config.distil else None,
     )
 
 

@@ -40,6 +40,8 @@ def make_samples(run: Run, model: MMDiT) -> list[str]:
     decoders = load_decoders(run.job.card) if mine else None
     guidance = Guidance(config.sample_guidance, config.sample_guidance)
     sampling = Sampling(config.sample_steps, guidance)
+    if config.distil:
+        sampling = Sampling(config.distil.steps, Guidance(), config.distil.shift)
     files = []
     for number in mine:
         assert decoders is not None

@@ -33,6 +33,8 @@ def settings(base: TrainConfig, stage: StageConfig, previous: Path | None) -> Tr
     values = merged(base.model_dump(mode="json"), stage.train)
     if previous is not None and stage.start == "previous" and not values["init"]["path"]:
         values["init"]["path"] = str(previous)
+    if previous is not None and values["distil"] and not values["distil"].get("teacher"):
+        values["distil"]["teacher"] = str(previous)
     try:
         return TrainConfig(**values)
     except ValidationError as error:

@@ -18,18 +18,18 @@ class StartError(ValueError):
     """The weights do not fit; the message names file, parameter and fix."""
 
 
-def source(path: Path) -> Path:
-    """The file of averaged weights that a path means. Raises StartError."""
+def source(path: Path, field: str = "train.init.path") -> Path:
+    """The file of averaged weights that a path means. Raises StartError naming the field."""
     if path.suffix == ".safetensors":
         return path
     try:
         folder = path if checkpoint.STEP_FOLDER.fullmatch(path.name) else None
         folder = folder or checkpoint.newest(path / "checkpoints")
         if folder is None:
-            raise StartError(f"train.init.path: {path / 'checkpoints'} holds no checkpoint")
+            raise StartError(f"{field}: {path / 'checkpoints'} holds no checkpoint")
         checkpoint.verify(folder)
     except checkpoint.CheckpointError as error:
-        raise StartError(f"train.init.path: {error}") from error
+        raise StartError(f"{field}: {error}") from error
     return folder / "ema.safetensors"
 
 

@@ -23,6 +23,7 @@ from jobs.training.tasks import MUTE, NO_PICTURE, Counts, Objective, hears, task
 from model import flow
 from model.conditions import Task, condition, levels
 from model.config import ModelConfig
+from model.distil import phases
 from model.mmdit import Media
 from model.noise import Draw, normal, uniform
 from model.references import gather
@@ -83,11 +84,7 @@ def make_batch(
     draws = [Draw(o.seed, sample.clip_id, sample.visit) for sample in samples]
     plain = level is not None
     tasks = [Task.TEXT_TO_AV if plain else task_of(sample, o, alone) for sample in samples]
-    if level is None:
-        t = flow.times(uniform(draws, "t"), o.config.density)
-    else:
-        t = torch.full((len(samples),), level)
-
+    t = draw_t(draws, o.config, level)
     clean = stack(samples, rendition)  # [B,C,T,h,w]
     black = o.constants[f"black.{rendition}.{first.bucket}"]
     hidden = unknown(samples, draws, o, black, plain=plain)
@@ -162,6 +159,18 @@ def make_batch(
         ),
         tokens=tokens,
     )
+
+
+def draw_t(draws: Sequence[Draw], config: TrainConfig, level: float | None) -> Tensor:
+    """The noise levels [B] of samples, or `level` for all; where a student learns, times at which
+    a step of its teacher begins.
+    """
+    if level is None:
+        t = flow.times(uniform(draws, "t"), config.density)
+    else:
+        t = torch.full((len(draws),), level)
+    few = config.distil
+    return t if few is None else phases(few.steps, few.teacher_steps, few.shift).snapped(t)
 
 
 def choose_text(

@@ -11,6 +11,7 @@ import torch
 
 from jobs.training import ranks
 from jobs.training.curves import STREAMS
+from jobs.training.distil import Distiller
 from jobs.training.step import Forward, losses, make_batch
 from jobs.training.tasks import Objective
 from model.config import ModelConfig
@@ -33,10 +34,16 @@ def held_out_rows(reader: Reader, most: int) -> list[int]:
 
 @torch.no_grad()
 def validate(
-    forward: Forward, reader: Reader, rows: list[int], objective: Objective, model: ModelConfig
+    forward: Forward,
+    reader: Reader,
+    rows: list[int],
+    objective: Objective,
+    model: ModelConfig,
+    distiller: Distiller | None = None,
 ) -> dict[str, float]:
     """Mean losses over `rows` by stream, and by stream and noise level. Collective.
 
+    A student's are against its teacher's own end of each phase.
     `loss` is the weighted sum of the streams. Empty when there are no rows.
     """
     isolated = replace(objective, seed=VALIDATION_SEED, dtype=torch.float32)
@@ -47,6 +54,8 @@ def validate(
         for level in LEVELS:
             audio = model.sound and any(s.audio is not None for s in samples)
             batch = make_batch(samples, isolated, model, audio=audio, level=level)
+            if distiller:
+                batch = distiller.retarget(batch, forward, whole=True)
             found = losses(forward, batch)
             for stream, errors, count in (
                 ("video", found.video, len(samples)),
