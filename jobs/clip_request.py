@@ -62,6 +62,8 @@ class ClipRequest(Settings):
     make: Make = "both"
     references: tuple[Given, ...] = Field((), description="nearest to the clip first")
     show_references: bool = False
+    asked: str = Field("", description="the prompt that an enhancer wrote `prompt` from")
+    enhancer: str = Field("", description="who wrote it; neither decides a byte")
     refiner: str | None = Field(None, description="sha256 of the refiner's averaged weights")
     refiner_steps: int = 0
 
@@ -69,7 +71,7 @@ class ClipRequest(Settings):
     def name(self) -> str:
         """The clip's file name without ending: named by its content."""
         # as it was before there were any
-        without = set() if self.references else {"references"}
+        without = {"asked", "enhancer"} | (set() if self.references else {"references"})
         without |= set() if self.show_references else {"show_references"}
         without |= set() if self.refiner else {"refiner", "refiner_steps"}
         return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json', exclude=without))}"

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from curation.captions.server import ServerError
 from curation.files import sha256_file, write_json
 from curation.progress import progress, say
 from jobs.beside import write_beside
@@ -29,6 +30,7 @@ from jobs.cli import DONE, FAILED, main_verb
 from jobs.clip_request import ClipRequest, read_request, requests
 from jobs.clips import Decoders, Film, Sampling, Scene, decode, sample
 from jobs.config import Recipe, RecipeError, code_version
+from jobs.enhance import enhanced
 from jobs.generate_batch import read_batch
 from jobs.generate_config import GenerateConfig
 from jobs.given import known
@@ -127,6 +129,12 @@ def run(recipe: Recipe, words: list[str]) -> int:
         return again(maker, Path(words[0]), recipe.out / "clips")
     asked = read_batch(Path(words[0]), recipe) if words else [config]
     wanted = [request for one in asked for request in requests_of(one, recipe, maker)]
+    if config.enhance:
+        try:
+            wanted = enhanced(config.enhance, wanted, maker.card, recipe.out / "enhanced")
+        except ServerError as error:
+            say(f"generate: {error}; captions so far are kept, run it again to go on")
+            return FAILED
     return make_all(maker, wanted, recipe.out / "clips")
 
 

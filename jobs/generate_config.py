@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from curation.captions.config import EnhanceConfig
 from curation.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -45,6 +46,9 @@ class GenerateConfig(Settings):
 
     prompt: str | tuple[str, ...] = Field(
         (), description="what to show, one or a list; empty takes captions of held-out clips"
+    )
+    enhance: EnhanceConfig | None = Field(
+        None, description="a language model that writes each prompt as a structured caption"
     )
     count: int = Field(4, ge=1, le=1000, description="clips; prompts are taken in turn")
     seed: int = Field(0, ge=0, description="seed of the first clip; each next clip adds one")

@@ -103,6 +103,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_ok(self, asked, answer, before):
         self.send(200, chat(json.dumps(answer)))
 
+    def do_forgets(self, asked, answer, before):
+        """A caption that lost what the prompt named."""
+        self.send(200, chat(json.dumps(answer | {"subject": "something else"})))
+
     def do_prose(self, asked, answer, before):
         told = json.dumps(answer, indent=1)
         text = f"<think>{{so}} a clip…</think>Here it is:\n```json\n{told}\n```\nDone."
@@ -236,6 +240,8 @@ def read_request(body):
 
 def told(asked):
     """A description of what was really sent, or answers to the questions about it."""
+    if "prompt" in asked["data"]:
+        return wished(asked)
     clicks = count_clicks(asked["samples"])
     if asked.get("questions"):
         found = {"loud": clicks > 3, colour(asked["frames"]): True}
@@ -261,6 +267,24 @@ def told(asked):
         "music": "",
         "ambience": "",
         "absent": ["music", "people"],
+    }
+
+
+def wished(asked):
+    """The description of a clip that somebody wishes for, from the wish alone."""
+    nothing = {name: [] for name in ("shots", "on_screen_text", "speech", "effects", "absent")}
+    return {
+        "clip_id": asked["clip_id"],
+        "nonce": asked["nonce"],
+        **nothing,
+        "subject": asked["data"]["prompt"],
+        "action": "moves slowly",
+        "scene": "a bright room",
+        "camera": "the camera is still",
+        "effects": ["a soft thud"],
+        "singing": "",
+        "music": "",
+        "ambience": "room tone",
     }
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from curation.captions.questions import Questions
-from curation.captions.request import prompt_fingerprint
+from curation.captions.request import ENHANCING, PROMPT, prompt_fingerprint
 from curation.files import fingerprint
 from curation.settings import Settings
 
@@ -22,6 +22,7 @@ class LLMConfig(Settings):
     """Which multimodal model captions, what it gets to see, and what it may cost."""
 
     section: ClassVar[str] = "caption.llm"  # where a recipe has these settings, for messages
+    words: ClassVar[Path] = PROMPT  # what a request says
 
     backend: Backend = Field(
         "server",
@@ -99,7 +100,28 @@ class LLMConfig(Settings):
         free = {"url", "key_env", "concurrency", "timeout_s", "tries", "error_budget", "workers"}
         values = self.model_dump(mode="json", exclude=free)
         weights = "" if self.backend == "server" else folder_print(self.model)
-        return fingerprint([values, weights, prompt_fingerprint(self.asks())])
+        return fingerprint([values, weights, prompt_fingerprint(self.asks(), self.words)])
+
+
+class EnhanceConfig(LLMConfig):
+    """Which language model writes the structured caption of a short prompt."""
+
+    section: ClassVar[str] = "generate.enhance"
+    words: ClassVar[Path] = ENHANCING
+
+    sound: bool = Field(False, description="there is none to send")
+
+    @model_validator(mode="after")
+    def reads_alone(self) -> "EnhanceConfig":
+        """A setting that would not act is a mistake."""
+        for name in ("frames", "short_side", "sound", "workers"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is a captioner's; an enhancer reads the prompt alone")
+        if self.backend == "vllm":
+            raise ValueError("backend vllm runs in Ray; start `vllm serve` and take server")
+        if wanting := self.wanting():
+            raise ValueError(wanting.removeprefix(f"{self.section}."))
+        return self
 
 
 @lru_cache(maxsize=8)

@@ -52,7 +52,7 @@ class LocalModel:
         desk = Desk()
         nonce = f"{zlib.crc32(clip_id.encode()):08x}"
         desk.open(clip_id, nonce)
-        request = Request(clip_id, nonce, seen, data, self._config.asks())
+        request = Request(clip_id, nonce, seen, data, self._config.asks(), self._config.words)
         try:
             told = desk.take(self.reply(request), clip_id, nonce, request.questions)
         except AnswerError as error:
@@ -85,7 +85,9 @@ class LocalModel:
             tokenize=False,
             add_generation_prompt=True,
         )
-        media: dict[str, Any] = {"images": [picture(frame) for frame in request.seen.frames]}
+        media: dict[str, Any] = {}
+        if request.seen.frames:
+            media["images"] = [picture(frame) for frame in request.seen.frames]
         if request.seen.sound:
             media["audio"] = [samples(request.seen.sound)]
         return self._processor(text=[chat + opening(request)], return_tensors="pt", **media)

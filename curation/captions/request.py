@@ -24,7 +24,9 @@ from curation.records import Reason, RejectedError, clean
 from curation.scores import crop_of
 from curation.spoken import believed
 
-PROMPT, ASKING = (Path(__file__).with_name(name) for name in ("prompt.md", "questions.md"))
+PROMPT, ASKING, ENHANCING = (
+    Path(__file__).with_name(name) for name in ("prompt.md", "questions.md", "enhance.md")
+)
 SOUND_RATE = 16_000  # what speech and audio encoders of the models listen at
 JPEG_QUALITY = 90
 EVIDENCE_CHARS = 2_000
@@ -65,6 +67,7 @@ class Request:
     seen: Seen
     data: Row
     questions: Questions = ()
+    words: Path = PROMPT  # ours, where there are no questions
 
 
 def look(
@@ -131,7 +134,7 @@ def quoted_data(data: Row) -> str:
 
 def messages(request: Request) -> list[Row]:
     """The chat of one request in OpenAI's form: text, frames and sound, then the quoted data."""
-    system, user = prompt(ASKING if request.questions else PROMPT)
+    system, user = prompt(ASKING if request.questions else request.words)
     seen = request.seen
     words = string.Template(user).substitute(
         clip_id=request.clip_id,
@@ -186,7 +189,7 @@ def schema(questions: Questions = ()) -> Row:
     return told
 
 
-def prompt_fingerprint(questions: Questions = ()) -> str:
+def prompt_fingerprint(questions: Questions = (), path: Path = PROMPT) -> str:
     """Names what is asked, apart from the clip: prompt, schema, evidence and encodings."""
-    words = (ASKING if questions else PROMPT).read_text()
+    words = (ASKING if questions else path).read_text()
     return fingerprint([words, schema(questions), EVIDENCE, SOUND_RATE, JPEG_QUALITY])

@@ -84,7 +84,7 @@ class Server:
         """Ask until there is an answer that fits, at most `tries` times. Raises ServerError."""
         last = Outcome(CaptionStatus.FAILED)
         for attempt in range(self._config.tries):
-            request = Request(clip_id, secrets.token_hex(4), seen, data, self._config.asks())
+            request = self._request(clip_id, seen, data)
             self._desk.open(clip_id, request.nonce)
             try:
                 reply = await self._ask(request)
@@ -107,6 +107,11 @@ class Server:
             finally:
                 self._desk.give_up(request.nonce)
         return last
+
+    def _request(self, clip_id: str, seen: Seen, data: Row) -> Request:
+        """A question with a nonce of its own."""
+        asks = self._config.asks()
+        return Request(clip_id, secrets.token_hex(4), seen, data, asks, self._config.words)
 
     def _spend(self, error: TransportError) -> None:
         """Count a failed request. Raises ServerError beyond the budget."""

@@ -22,6 +22,7 @@ from pipelines.contract import find_set
 from pipelines.encode import encode
 from pipelines.encode_config import EncodeConfig, Rendition
 from pipelines.storage import DataRoot
+from tests.caption_server import CaptionServer
 from tests.embedded_vaes import save_vaes, with_vaes
 from tests.encode_films import INPUTS, fill_ledger, write_film
 from tests.tiny_vaes import save_audio, save_video
@@ -106,6 +107,25 @@ def test_rerun_makes_only_what_is_missing(trained):
     again = {p: p.stat().st_mtime_ns for p in (trained / "clips").glob("*.mp4")}
     assert again.keys() == times.keys()
     assert sum(again[p] != times[p] for p in times) == 1
+
+
+def test_a_written_prompt_needs_its_writer_once(trained):
+    """Catches a clip.json that cannot be made again without the language model."""
+    with CaptionServer() as server:
+        enhance = {"model": "m", "url": server.url, "tries": 1}
+        assert ask(trained, seed=61, enhance=enhance) == 0
+        film = newest_clip(trained)
+        server.default = "refusal"
+        with pytest.raises(RecipeError, match=r"generate\.enhance: server:m wrote no caption"):
+            ask(trained, seed=61, prompt="a blue ball", enhance=enhance)
+        server.key = "changed"
+        assert ask(trained, seed=61, prompt="a dog", enhance=enhance) == 1
+    told = json.loads(film.with_suffix(".json").read_text())
+    assert told["request"]["asked"] == "a red ball"
+    assert told["request"]["enhancer"] == "server:m"
+    assert told["prompt"].startswith("<text>A red ball moves slowly.")
+    assert run(Recipe(name="tiny", out=trained), [str(film.with_suffix(".json"))]) == 0
+    assert sha256_file(film) == told["sha256"]
 
 
 def test_a_file_of_requests(trained, tmp_path):
