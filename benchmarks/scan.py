@@ -29,8 +29,11 @@ FPS, HEIGHT, WIDTH, RATE = 24, 360, 640, 48_000
 SIDE = ScanConfig().short_side
 
 
-def make_films(folder: Path, count: int, seconds: int) -> list[Path]:
-    """Films with three shots each: pans over smooth pictures with detail and grain, and clicks.
+def make_films(
+    folder: Path, count: int, seconds: int, speeds: tuple[int, ...] = (2,)
+) -> list[Path]:
+    """Films with three shots each: pans over smooth pictures with detail and grain, and clicks;
+    films in turn pan by `speeds` pixels a frame.
 
     As on real films (2 of 58 stretches of Big Buck Bunny) the shot net is asked seldom.
     """
@@ -46,7 +49,7 @@ def make_films(folder: Path, count: int, seconds: int) -> list[Path]:
             wide += rng.normal(0, 4, wide.shape)
             wide = np.clip(wide + rng.integers(70, 185, 3), 0, 255).astype(np.uint8)
             for i in range(shot * frames // 3, (shot + 1) * frames // 3):
-                at = 2 * i % 800
+                at = speeds[number % len(speeds)] * i % 800
                 pixels[i] = wide[:HEIGHT, at : at + WIDTH]
         sound = rng.normal(0, 0.05, (2, seconds * RATE)).astype(np.float32)
         sound[:, :: RATE // 2] = 0.9
