@@ -3,7 +3,8 @@
 `reelmill generate recipe.yaml` makes `generate.count` clips; those that are there already stay.
 `reelmill generate recipe.yaml clip.json` makes that clip again and says whether the bytes are the
 same. `reelmill generate recipe.yaml requests.yaml` makes a list of requests, each a mapping of
-`generate` fields over the recipe's.
+`generate` fields over the recipe's. With `workers` they are shared out over Ray actors, on a
+cluster too, where `out` has to be a folder that all machines see.
 
 From text alone, or with: `image`, `last_image`, `keyframes` (pictures at times); `clip` (goes on
 where a film ends, or with `extend: backward` makes what came before); `source` with `mask`, `box`
@@ -135,13 +136,17 @@ def run(recipe: Recipe, words: list[str]) -> int:
         except ServerError as error:
             say(f"generate: {error}; captions so far are kept, run it again to go on")
             return FAILED
+    if config.workers:
+        from jobs.generate_spread import spread  # noqa: PLC0415 - Ray, which few requests need
+
+        return spread(maker, wanted, recipe.out / "clips", config)
     return make_all(maker, wanted, recipe.out / "clips")
 
 
 def requests_of(config: GenerateConfig, recipe: Recipe, maker: Maker) -> list[ClipRequest]:
     """The clips that one section asks for. Raises RecipeError."""
     # torch's own count depends on what this process did before: starting Ray leaves it at 1
-    threads = config.threads or len(os.sched_getaffinity(0))
+    threads = config.threads or (1 if config.workers else len(os.sched_getaffinity(0)))
     prompts = list(config.prompts) or held_out_captions(recipe, config.count)
     refiner = (maker.refiner.weights, maker.refiner.card) if maker.refiner else None
     return requests(config, prompts, maker.card, maker.weights, threads, refiner)
@@ -152,12 +157,17 @@ def make_all(maker: Maker, wanted: list[ClipRequest], folder: Path) -> int:
     missing = [r for r in wanted if not (folder / f"{r.name}.json").is_file()]
     with progress("generate", len(missing), "clips") as advance:
         for request in missing:
-            path = folder / request.file
-            write_beside(maker.make(request, path), path)
-            write_json(path.with_suffix(".json"), describe(maker, request, path))
-            advance(1, path.name)
+            make_one(maker, request, folder)
+            advance(1, request.file)
     say(f"{len(wanted)} clips in {folder}, {len(missing)} of them new")
     return DONE
+
+
+def make_one(maker: Maker, request: ClipRequest, folder: Path) -> None:
+    """A clip with what lies beside it; its json, written last, says that it is whole."""
+    path = folder / request.file
+    write_beside(maker.make(request, path), path)
+    write_json(path.with_suffix(".json"), describe(maker, request, path))
 
 
 def describe(maker: Maker, request: ClipRequest, path: Path) -> dict[str, Any]:

@@ -134,7 +134,12 @@ class GenerateConfig(Settings):
     )
     shift: float = Field(1.0, gt=0, le=50, description="above 1 spends more steps on noise")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
-    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0 takes all cores")
+    threads: int = Field(
+        0, ge=0, le=256, description="CPU threads; 0 takes all cores, with workers one"
+    )
+    workers: int = Field(
+        0, ge=0, le=1024, description="Ray actors that share the requests; 0 makes them here"
+    )
 
     @property
     def prompts(self) -> tuple[str, ...]:

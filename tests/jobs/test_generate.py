@@ -11,7 +11,7 @@ import pytest
 from benchmarks.random_shards import make_set
 from curation.files import sha256_file
 from curation.media_write import write_clip
-from jobs.clip_request import requests, sizes
+from jobs.clip_request import read_request, requests, sizes
 from jobs.config import Recipe, RecipeError
 from jobs.generate import Maker, find_checkpoint, run
 from jobs.generate_config import GenerateConfig
@@ -220,6 +220,22 @@ def test_each_kind_of_request_is_made_and_made_again(trained, material, from_tex
     assert run(Recipe(name="tiny", out=trained), [str(film.with_suffix(".json"))]) == 0
     assert sha256_file(film) == before
     assert before != from_text, "the files changed nothing"
+
+
+@pytest.mark.slow
+def test_ray_actors_make_the_same_clips(trained, maker, tmp_path):
+    """Catches clips that depend on the actor they are made in, and one request that stops all."""
+    (tmp_path / "image.png").write_text("not a picture")
+    (tmp_path / "requests.yaml").write_text(
+        f"- {{seed: 71}}\n- {{image: {tmp_path}/image.png}}\n- {{seed: 72, make: audio}}\n"
+    )
+    assert ask(trained, words=[tmp_path / "requests.yaml"], workers=2) == 1
+    cards = [*(trained / "clips").glob("clip-007[12]-*.json")]
+    assert len(cards) == 2
+    for card in cards:
+        request, before = read_request(card)
+        maker.make(request, tmp_path / request.file)
+        assert sha256_file(tmp_path / request.file) == before
 
 
 @pytest.fixture(scope="module")
