@@ -35,6 +35,7 @@ from jobs.enhance import enhanced
 from jobs.generate_batch import read_batch
 from jobs.generate_config import GenerateConfig
 from jobs.given import known
+from jobs.memory import check_memory
 from jobs.paste import encode_known, pasted
 from jobs.reference_files import references
 from jobs.sharp import Refiner, make_stills
@@ -119,16 +120,19 @@ def run(recipe: Recipe, words: list[str]) -> int:
     config = recipe.generate
     if config.device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("generate.device is cuda and there is no GPU here; use cpu")
+    card = Path(words[0]) if words and Path(words[0]).suffix == ".json" else None
+    asked = read_batch(Path(words[0]), recipe) if words and not card else [config]
     try:
         refiner = newest_of(config.refiner, "refiner") if config.refiner else None
-        maker = Maker(find_checkpoint(recipe), config.device, refiner)
+        folder = find_checkpoint(recipe)
+        check_memory([read_request(card)[0]] if card else asked, folder, refiner, config.device)
+        maker = Maker(folder, config.device, refiner)
     except RecipeError:
         raise
     except ValueError as error:  # a damaged checkpoint, other autoencoders
         raise RecipeError(str(error)) from error
-    if words and Path(words[0]).suffix == ".json":
-        return again(maker, Path(words[0]), recipe.out / "clips")
-    asked = read_batch(Path(words[0]), recipe) if words else [config]
+    if card:
+        return again(maker, card, recipe.out / "clips")
     wanted = [request for one in asked for request in requests_of(one, recipe, maker)]
     if config.enhance:
         try:

@@ -52,19 +52,6 @@ class Refiner:
         model.load_state_dict(found.tensors)
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
 
-    def target(self, small: Geometry) -> Geometry:
-        """The large clip of a small one: the whole latents that fit into its seconds."""
-        bucket = trained_most(self.card["buckets"])
-        high, low = self.card["buckets"][bucket], self.card["refine"][bucket]["low"]
-        fps = small.fps * high["fps"] / low["fps"]
-        return replace(
-            small,
-            frames=whole_frames(int((small.seconds + 1e-3) * fps), small.video.time),
-            height=round(small.height * high["height"] / low["height"]),
-            width=round(small.width * high["width"] / low["width"]),
-            fps=fps,
-        )
-
     def refine(
         self,
         made: Latents,
@@ -76,7 +63,7 @@ class Refiner:
     ) -> tuple[Tensor, Geometry, Known | None]:
         """Latent [C,F,H,W] of the large clip, its geometry, and what is given of it."""
         assert made.picture is not None
-        large = self.target(small)
+        large = target(self.card, small)
         coarse = upsampled(made.picture[None].float(), small, large)
         if made.keyframes is not None and stills is not None:
             coarse = put_in_place(coarse, made.keyframes[None], places(stills, large))
@@ -95,6 +82,20 @@ class Refiner:
         sharp = sample(self.model, scene, coarse[0].to(self.device), sampling)
         assert sharp.picture is not None
         return sharp.picture, large, given
+
+
+def target(card: dict[str, Any], small: Geometry) -> Geometry:
+    """What a refiner makes of a small clip: the whole latents that fit into its seconds."""
+    bucket = trained_most(card["buckets"])
+    high, low = card["buckets"][bucket], card["refine"][bucket]["low"]
+    fps = small.fps * high["fps"] / low["fps"]
+    return replace(
+        small,
+        frames=whole_frames(int((small.seconds + 1e-3) * fps), small.video.time),
+        height=round(small.height * high["height"] / low["height"]),
+        width=round(small.width * high["width"] / low["width"]),
+        fps=fps,
+    )
 
 
 def kept_picture(decoders: Decoders, given: Known, geometry: Geometry) -> Kept | None:
@@ -131,9 +132,15 @@ def enlarged(request: ClipRequest, small: Geometry, large: Geometry) -> ClipRequ
 def make_stills(
     card: dict[str, Any], decoders: Decoders, request: ClipRequest, small: Geometry
 ) -> Stills | None:
-    """The keyframes that a base makes with a clip; None where it knows none, or the clip is too
-    short for one.
-    """
+    """The keyframes that a base makes with a clip; None where it makes none."""
+    shape = stills_shape(card, small)
+    if shape is None:
+        return None
+    return Stills(shape, decoders.black(shape), given_stills(decoders, request, small, shape))
+
+
+def stills_shape(card: dict[str, Any], small: Geometry) -> Geometry | None:
+    """The size of a clip's keyframes; None where a base knows none, or the clip is too short."""
     if "keyframes" not in card:
         return None
     bucket = trained_most(card["buckets"])
@@ -141,7 +148,7 @@ def make_stills(
     count = int((small.seconds + 1e-3) * keys["fps"])
     if count < 1:
         return None
-    shape = replace(
+    return replace(
         small,
         frames=count,
         height=round(small.height * keys["height"] / base["height"]),
@@ -149,7 +156,6 @@ def make_stills(
         fps=keys["fps"],
         video=replace(small.video, time=1),
     )
-    return Stills(shape, decoders.black(shape), given_stills(decoders, request, small, shape))
 
 
 def given_stills(

@@ -1,4 +1,5 @@
-"""What training takes in memory, by formula: weights, gradients, optimizer states, activations.
+"""What training takes in memory, by formula: weights, gradients, optimizer states, activations; and
+what making a clip takes.
 
 Activations are what autograd keeps between the forward and the backward pass, counted layer by
 layer in units of one token's features and tested against what torch really saves. Attention is
@@ -133,3 +134,27 @@ def activations(
     between = sum(media + text for media in (video, audio) if media) * config.width
     largest = dual if config.dual else single
     return (config.dual + config.single) * between + largest + ends
+
+
+def sampling_peak(config: ModelConfig, video: int, audio: int, text: int, batch: int) -> int:
+    """Most elements that a forward pass without gradients holds at once, weights not counted.
+
+    That is in the joint attention of the longer token list, when queries are rotated: the list and
+    its copy (2), qkv (3), normalised query and key (2), these and the value as one list with the
+    text (3), rotated query and what makes up the rotated key (5.5). Cosines and sines of both
+    rotations are one for a batch. The shorter list waits meanwhile.
+    """
+    text = max(text, 1)
+    long, short = max(video, audio) + text, min(video, audio)
+    short += text if short else 0
+    return round(batch * config.width * (15.5 * long + short) + 4 * config.head_dim * long)
+
+
+def decoding_peak(frames: int, height: int, width: int) -> int:
+    """Most elements held while pixels are made: five copies of the film in float32.
+
+    The embedded decoder's linear and deep part, their sum, the film and its cut to −1…1; tiles are
+    added up to as many, and what becomes bytes after it is less. A decoder of diffusers holds its
+    feature maps besides, of one tile or picture, which are left out.
+    """
+    return 5 * 3 * frames * height * width

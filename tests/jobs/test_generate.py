@@ -293,6 +293,7 @@ def test_impossible_requests_name_field_and_fix(trained, tmp_path):
         ({"clip": tmp_path / "short.mp4", "keep": 6}, r"generate\.keep is 6.*1 \+ 4k"),
         ({"checkpoint": tmp_path}, "there is no checkpoint"),
         ({"prompt": "@image_1"}, r"generate\.prompt names @image_1"),
+        ({"frames": 9_997, "width": 4096, "height": 4096}, "GiB at once .*lower generate.seconds"),
         (SHOWN | {"references": {"image_1": red}}, "text encoder reads words alone"),
     ):
         with pytest.raises(RecipeError, match=message):

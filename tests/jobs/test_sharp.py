@@ -16,7 +16,7 @@ from jobs.clip_request import ClipRequest, Given
 from jobs.config import Recipe, RecipeError
 from jobs.generate import run
 from jobs.generate_config import GenerateConfig
-from jobs.sharp import Refiner, enlarged, make_stills
+from jobs.sharp import Refiner, enlarged, make_stills, target
 from jobs.training import checkpoint
 from jobs.training.loop import train_worker
 from jobs.training.samples import load_decoders
@@ -135,7 +135,7 @@ def test_sizes_follow_what_was_trained(trained):
     folder = checkpoint.newest(trained / "refiner" / "checkpoints")
     refiner = Refiner(folder, base.card, torch.device("cpu"))
     wide = replace(SMALL, frames=33, width=48, fps=12.0)
-    assert refiner.target(wide) == replace(wide, frames=65, height=32, width=96, fps=24.0)
+    assert target(refiner.card, wide) == replace(wide, frames=65, height=32, width=96, fps=24.0)
     decoders = load_decoders(base.card)
     request = ClipRequest(
         prompt="", seed=0, weights="", steps=1, guidance_video=1, guidance_audio=1, shift=1,

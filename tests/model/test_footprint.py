@@ -1,5 +1,8 @@
 """Formulae of memory against what torch really keeps."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -7,7 +10,7 @@ import torch
 
 from model.config import SIZES
 from model.flops import token_counts
-from model.footprint import activations, count_weights, states
+from model.footprint import activations, count_weights, decoding_peak, sampling_peak, states
 from model.geometry import Geometry
 from model.mmdit import MMDiT
 from tests.model.helpers import make_media
@@ -91,3 +94,49 @@ def test_states_are_shared_out_as_zero_does():
     totals = [states(1000, stage, 8).total for stage in range(4)]
     assert totals == [20_000, 4_000 + 2_000, 2_000 + 250 + 2_000, 250 + 250 + 2_000]
     assert states(1000, 0, 8, half=False).total == 24_000
+
+
+PEAKS = """
+import torch
+from model.config import SIZES
+from model.geometry import Geometry
+from model.mmdit import MMDiT
+from model.vae_video import VideoVAE, VideoVAEConfig
+from tests.model.helpers import make_media
+
+torch.set_num_threads(1)
+
+def read(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024
+
+def peak(work):
+    before = read("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+    with torch.inference_mode():
+        work()
+    return read("VmHWM") - before
+
+model, vae = MMDiT(SIZES["test"]).eval(), VideoVAE(VideoVAEConfig()).eval()
+small, large = Geometry(5, 32, 32, 8.0), Geometry(17, 384, 384, 8.0)
+for batch, g in ((1, small), (2, large)):
+    video, audio = make_media(batch=batch, geometry=g, tokens=48, text_dim=384)
+    sampling = peak(lambda: model(video, audio))
+for g in (small, Geometry(33, 512, 512, 8.0)):
+    decoding = peak(lambda: vae.decode(torch.zeros(1, *g.video_shape)))
+print(sampling, decoding)
+"""
+
+
+def test_peaks_of_sampling_and_decoding_are_what_a_process_takes():
+    """Catches an estimate that lets a request end out of memory after minutes."""
+    # blocks of 64 KiB and more go back at once, so that the peak is of what is really held
+    where = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PEAKS], env=where, capture_output=True, text=True, check=True
+    )
+    sampling, decoding = map(int, done.stdout.split())
+    clip = Geometry(17, 384, 384, 8.0)
+    formula = 4 * sampling_peak(SIZES["test"], *token_counts(SIZES["test"], clip), 48, 2)
+    assert sampling == pytest.approx(formula, rel=0.15)
+    assert decoding == pytest.approx(4 * decoding_peak(33, 512, 512), rel=0.25)
