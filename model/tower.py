@@ -42,6 +42,15 @@ class Media:
     # video only: single frames, each a latent of its own, of another resolution: [B,C,K,H,W]
     keyframes: "Media | None" = None
 
+    def at(self, latent: Tensor, t: Tensor) -> "Media":
+        """The same with another latent and t: what `replace` does, in a tenth of its time.
+
+        A sampler makes two of them a step.
+        """
+        other = object.__new__(Media)
+        other.__dict__.update(self.__dict__, latent=latent, t=t)
+        return other
+
 
 @dataclass(frozen=True)
 class Context:

@@ -1,12 +1,13 @@
 """Sampler and guidance."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from model.guidance import Guidance, guide
-from model.sample import grid, integrate
+from model.sample import grid, integrate, keep
 from model.tower import Media
 from tests.model.helpers import make_media, make_model
 
@@ -183,3 +184,29 @@ def test_grid_needs_a_step():
     """Catches zero steps, which would return noise as a clip."""
     with pytest.raises(ValueError, match="steps"):
         grid(0)
+
+
+def test_a_mask_of_nothing_changes_no_bit():
+    """Catches a shortcut for clips of which nothing is known that makes another clip."""
+    video, audio = make_media()
+    model, times = make_model(awake=True), grid(3, 2.0)
+    z = video.latent, audio.latent
+    for now, after in pairwise(times):  # the long way: kept regions are put back after each step
+        t = torch.full_like(video.t, now)
+        media = [replace(m, latent=x, t=t) for m, x in zip((video, audio), z, strict=True)]
+        with torch.no_grad():
+            v = model(*media)
+        z = tuple(x + (after - now) * slope for x, slope in zip(z, v, strict=True))
+        z = keep(video, z[0], video.latent, after), z[1]
+    made = integrate(model, video, audio, times)
+    assert all(torch.equal(a, b) for a, b in zip(made, z, strict=True))
+
+
+def test_media_at_another_place_is_a_media_like_any():
+    """Catches a field that the short way of copying forgets, or shares."""
+    video, _ = make_media()
+    latent, t = torch.zeros_like(video.latent), torch.ones_like(video.t)
+    ours, long = video.at(latent, t), replace(video, latent=latent, t=t)
+    assert type(ours) is Media
+    assert all(vars(ours)[name] is value for name, value in vars(long).items())
+    assert video.latent is not latent
