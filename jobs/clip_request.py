@@ -13,6 +13,7 @@ from curation.settings import Settings
 from jobs.config import RecipeError
 from jobs.few_steps import REFINER_STEPS, sampling_fields, steps_of
 from jobs.generate_config import Box, GenerateConfig, Make
+from jobs.pieces import pieces
 from jobs.shots import caption
 from jobs.tags import check_tags, order
 from model.geometry import AudioSpec, Geometry, VideoSpec, whole_frames
@@ -66,6 +67,8 @@ class ClipRequest(Settings):
     enhancer: str = Field("", description="who wrote it; neither decides a byte")
     refiner: str | None = Field(None, description="sha256 of the refiner's averaged weights")
     refiner_steps: int = 0
+    piece: int = Field(0, description="frames that are made at once; 0: all")
+    overlap: int = Field(0, description="frames that two pieces share")
 
     @property
     def name(self) -> str:
@@ -73,6 +76,7 @@ class ClipRequest(Settings):
         # as it was before there were any
         without = {"asked", "enhancer"} | (set() if self.references else {"references"})
         without |= set() if self.show_references else {"show_references"}
+        without |= set() if self.piece else {"piece", "overlap"}
         without |= set() if self.refiner else {"refiner", "refiner_steps"}
         return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json', exclude=without))}"
 
@@ -102,7 +106,8 @@ def requests(
     """
     size = sizes(config, card)
     time = VideoSpec(**card["video_vae"]["spec"]).time
-    keep = kept_frames(config, size["frames"], time)
+    parts = pieces(config, card, size, time)
+    keep = kept_frames(config, parts.get("piece", size["frames"]), time)
     shared = {
         name: getattr(config, name)
         for name in (
@@ -113,6 +118,7 @@ def requests(
     if refiner:
         few = steps_of(config.refiner_steps, refiner[1], REFINER_STEPS, "refiner_steps")
         shared |= {"refiner": refiner[0], "refiner_steps": few}
+    shared |= parts
     given = tuple(files(config, size["frames"], size["fps"], keep))
     for prompt in prompts:
         check_tags(prompt, config.references)

@@ -17,6 +17,7 @@ unchanged, before the mp4's own coding.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,13 @@ from curation.progress import progress, say
 from jobs.beside import write_beside
 from jobs.cli import DONE, FAILED, main_verb
 from jobs.clip_request import ClipRequest, read_request, requests
-from jobs.clips import Decoders, Film, Sampling, Scene, decode, sample
+from jobs.clips import Decoders, Film, Latents, Sampling, Scene, decode, sample
 from jobs.config import Recipe, RecipeError, code_version
 from jobs.enhance import enhanced
 from jobs.generate_batch import read_batch
 from jobs.generate_config import GenerateConfig
-from jobs.given import known
+from jobs.given import Known, known
+from jobs.long import make_long
 from jobs.memory import check_memory
 from jobs.paste import encode_known, pasted
 from jobs.reference_files import references
@@ -43,6 +45,7 @@ from jobs.shown import encoded_prompt
 from jobs.training import checkpoint
 from jobs.training.samples import load_decoders
 from model.config import ModelConfig
+from model.geometry import Geometry
 from model.guidance import Guidance
 from model.mmdit import MMDiT
 from model.noise import Draw
@@ -76,12 +79,38 @@ class Maker:
         if request.make == "audio" and not self.model.config.sound:
             raise RecipeError(f"generate.make is audio, and {self.folder} makes no sound")
         geometry = request.geometry(self.card)
+        if request.piece:
+            return make_long(request, geometry, self.decoders, self.make_piece, path)
         given = known(request, geometry, self.decoders.audio.sounds)
+        scene = self.scene(request, geometry, given)
+        made = self.latents(request, scene)
+        picture, sound = (None if x is None else x.cpu() for x in (made.picture, made.sound))
+        if self.refiner and picture is not None:
+            shape = scene.stills.geometry if scene.stills else None
+            picture, geometry, given = self.refiner.refine(
+                made, geometry, shape, request, scene.text, self.decoders
+            )
+            picture = picture.cpu()
+        film = decode(self.decoders, picture, sound, geometry)
+        film = replace(pasted(film, given) if given else film, mute=request.make == "video")
+        film.write(path)
+        return film
+
+    def make_piece(
+        self, request: ClipRequest, geometry: Geometry, changed: Callable[[Scene], Scene]
+    ) -> Latents:
+        """The latents of a piece of a film, with what of its scene the film decides."""
+        given = known(request, geometry, self.decoders.audio.sounds)
+        made = self.latents(request, changed(self.scene(request, geometry, given)))
+        picture, sound = (None if x is None else x.cpu() for x in (made.picture, made.sound))
+        return Latents(picture, sound)
+
+    def scene(self, request: ClipRequest, geometry: Geometry, given: Known | None) -> Scene:
+        """What a request asks for, ready for the sampler."""
         stills = make_stills(self.card, self.decoders, request, geometry)
-        text = encoded_prompt(self.text, request, geometry)
-        scene = Scene(
+        return Scene(
             geometry,
-            text,
+            encoded_prompt(self.text, request, geometry),
             Draw(request.seed, "clip", 0),
             *(encode_known(self.decoders, given, geometry) if given else (None, None)),
             references=references(request, geometry, self.decoders),
@@ -89,6 +118,9 @@ class Maker:
             blind=request.make == "audio",
             stills=stills if request.make in ("both", "picture", "video") else None,
         )
+
+    def latents(self, request: ClipRequest, scene: Scene) -> Latents:
+        """Sample a scene as a request says."""
         guidance = Guidance(
             request.guidance_video,
             request.guidance_audio,
@@ -98,19 +130,8 @@ class Maker:
             request.interval,
         )
         sampling = Sampling(request.steps, guidance, request.shift, request.sampler)
-        black = self.decoders.black(geometry).to(self.device)
-        made = sample(self.model, scene, black, sampling)
-        picture, sound = (None if x is None else x.cpu() for x in (made.picture, made.sound))
-        if self.refiner and picture is not None:
-            shape = stills.geometry if stills else None
-            picture, geometry, given = self.refiner.refine(
-                made, geometry, shape, request, text, self.decoders
-            )
-            picture = picture.cpu()
-        film = decode(self.decoders, picture, sound, geometry)
-        film = replace(pasted(film, given) if given else film, mute=request.make == "video")
-        film.write(path)
-        return film
+        black = self.decoders.black(scene.geometry).to(self.device)
+        return sample(self.model, scene, black, sampling)
 
 
 def run(recipe: Recipe, words: list[str]) -> int:

@@ -104,6 +104,13 @@ class GenerateConfig(Settings):
     )
     frames: int | None = Field(None, ge=1, le=10_001, description="length in frames, 1 + 4k")
     seconds: float | None = Field(None, gt=0, le=600, description="length, instead of frames")
+    piece: float | None = Field(
+        None, gt=0, le=600, description="seconds that are made at once; a longer clip is made in "
+        "such pieces, each going on from the one before. Default: the longest that was trained",
+    )  # fmt: skip
+    overlap: float | None = Field(
+        None, ge=0, le=600, description="seconds that two pieces share; default a third of a piece"
+    )
     height: int | None = Field(None, ge=8, le=4096, description="pixels; default as trained")
     width: int | None = Field(None, ge=8, le=4096, description="pixels; default as trained")
     fps: float | None = Field(None, gt=0, le=120, description="frames a second; default as trained")

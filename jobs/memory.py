@@ -6,7 +6,7 @@ libraries, feature maps inside diffusers' decoders, the encoder of the mp4.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from jobs.clip_request import ClipRequest, sizes
 from jobs.config import RecipeError
 from jobs.few_steps import sampling_fields
 from jobs.generate_config import GenerateConfig
+from jobs.pieces import pieces
 from jobs.sharp import stills_shape, target
 from jobs.training import checkpoint
 from model.config import ModelConfig
 from model.flops import token_counts
 from model.footprint import GIB, decoding_peak, sampling_peak
 from model.geometry import AudioSpec, Geometry, VideoSpec
+from model.pieces import CONTEXT
 from model.text_mllm_folder import PART
 from pipelines.encode_config import EMBEDDED
 
@@ -107,6 +109,7 @@ def steps_of(
     else:
         specs = VideoSpec(**card["video_vae"]["spec"]), AudioSpec(**card["audio_vae"]["spec"])
         small = Geometry(**sizes(one, card), video=specs[0], audio=specs[1])
+    film, small = small, at_once(one, small, card)
     model = ModelConfig(**card["model"])
     seen, heard = token_counts(model, small)
     seen = 0 if one.make == "audio" else round(seen * with_references(one, small))
@@ -116,12 +119,27 @@ def steps_of(
     fields = vars(one) if isinstance(one, ClipRequest) else sampling_fields(one, card)
     guided = (fields["guidance_video"], fields["guidance_audio"]) != (1, 1)
     most = sampling_peak(model, seen, heard, TEXT, 1 + guided)
+    if film != small:  # a film of several pieces has no refiner, and decodes more than a piece
+        most_decoded = min(film.frames, small.frames + CONTEXT * small.video.time)
+        return most, replace(small, frames=most_decoded)
     if sharp is None or not seen:
         return most, small
     large = target(sharp, small)
     refines = ModelConfig(**sharp["model"])
     tokens = round(token_counts(refines, large)[0] * with_references(one, large))
     return max(most, sampling_peak(refines, tokens, 0, TEXT, 1)), large
+
+
+def at_once(
+    one: GenerateConfig | ClipRequest, film: Geometry, card: dict[str, Any]
+) -> Geometry:
+    """The clip, or the piece of it that is sampled at once. Raises RecipeError."""
+    if isinstance(one, ClipRequest):
+        frames = one.piece
+    else:
+        size = {"frames": film.frames, "fps": film.fps}
+        frames = pieces(one, card, size, film.video.time).get("piece", 0)
+    return replace(film, frames=frames) if frames else film
 
 
 def with_references(one: GenerateConfig | ClipRequest, geometry: Geometry) -> float:

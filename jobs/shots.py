@@ -42,6 +42,26 @@ def caption(prompt: str, seconds: float) -> str:
     return structured({tag: " ".join(pieces) for tag, pieces in said.items()})
 
 
+def within(prompt: str, start: float, end: float) -> str:
+    """The prompt of a part of the clip: its words, and the shots that fall into these seconds, at
+    their times from `start` on.
+    """
+    whole, shots = parsed(prompt)
+    if not shots:
+        return prompt
+    inside = [shot for shot in shots if min(end, shot.end) - max(start, shot.start) > 0.1]
+    timed = [
+        f"[{max(0.0, shot.start - start):.2f}-{min(end, shot.end) - start:.2f}s] {said(shot.words)}"
+        for shot in inside
+    ]
+    return " ".join([*([said(whole)] if any(whole.values()) else []), *timed])
+
+
+def said(words: dict[str, str]) -> str:
+    """Words by tag as they stand in a prompt."""
+    return " ".join(w if tag == "text" else f"<{tag}>{w}</{tag}>" for tag, w in words.items() if w)
+
+
 def parsed(prompt: str) -> tuple[dict[str, str], list[Shot]]:
     """Words of the whole clip by tag, and the shots."""
     whole, *rest = TIMES.split(prompt)
