@@ -130,9 +130,7 @@ def steps_of(
     return max(most, sampling_peak(refines, tokens, 0, TEXT, 1)), large
 
 
-def at_once(
-    one: GenerateConfig | ClipRequest, film: Geometry, card: dict[str, Any]
-) -> Geometry:
+def at_once(one: GenerateConfig | ClipRequest, film: Geometry, card: dict[str, Any]) -> Geometry:
     """The clip, or the piece of it that is sampled at once. Raises RecipeError."""
     if isinstance(one, ClipRequest):
         frames = one.piece

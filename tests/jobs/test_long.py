@@ -12,8 +12,10 @@ import torch
 from curation.files import sha256_file
 from jobs.clip_request import requests
 from jobs.config import Recipe, RecipeError
-from jobs.generate import Maker, run
+from jobs.generate import find_checkpoint, run
 from jobs.generate_config import GenerateConfig
+from jobs.maker import Maker
+from jobs.memory import need_of
 from jobs.pieces import pieces
 from jobs.shots import within
 from model.geometry import Geometry
@@ -135,3 +137,15 @@ def test_in_what_pieces():
         asked(161, sound="a.wav", make="picture", piece=2.0)
     with pytest.raises(RecipeError, match=r"overlap is 3\.12 s .* below the piece's 2\.12 s"):
         asked(161, piece=2.2, overlap=3.2)
+
+
+def test_memory_of_a_long_film_is_that_of_a_piece(trained):
+    """Catches a film that is refused for want of memory that no piece takes."""
+    folder = find_checkpoint(Recipe(name="tiny", out=trained))
+    minute, ten, whole = (
+        need_of([GenerateConfig(seconds=s, piece=p)], folder, None)
+        for s, p in ((60, None), (600, None), (60, 60.0))
+    )
+    assert minute == ten
+    assert minute.sampling < whole.sampling / 3
+    assert minute.decoding < whole.decoding / 10
