@@ -128,6 +128,7 @@ print(sampling, decoding)
 """
 
 
+@pytest.mark.slow  # a process of its own, with torch
 def test_peaks_of_sampling_and_decoding_are_what_a_process_takes():
     """Catches an estimate that lets a request end out of memory after minutes."""
     # blocks of 64 KiB and more go back at once, so that the peak is of what is really held
