@@ -13,6 +13,7 @@ from curation.places import place
 from curation.settings import Settings
 from curation.world.config import WorldConfig
 from jobs.generate_config import GenerateConfig
+from jobs.prove_config import ProveConfig
 from jobs.training.config import TrainConfig
 from jobs.training.stages import StageConfig
 from jobs.training.stages import check as check_stages
@@ -71,6 +72,7 @@ class Recipe(Settings):
         (), description="trainings one after the other, each from the weights of the one before"
     )
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
+    prove: ProveConfig = Field(default_factory=ProveConfig)
 
     @field_validator("out", mode="before")
     @classmethod

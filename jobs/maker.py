@@ -50,6 +50,14 @@ class Maker:
         geometry = request.geometry(self.card)
         if request.piece:
             return make_long(request, geometry, self.decoders, self.make_piece, path)
+        film = finished(*self.draw(request), request)
+        film.write(path)
+        return film
+
+    def draw(self, request: ClipRequest) -> tuple[Film, Known | None]:
+        """A film of one piece as the network made it, and what was given, not yet put back."""
+        torch.set_num_threads(request.threads)
+        geometry = request.geometry(self.card)
         given = known(request, geometry, self.decoders.audio.sounds)
         scene = self.scene(request, geometry, given)
         made = self.latents(request, scene)
@@ -60,10 +68,7 @@ class Maker:
                 made, geometry, shape, request, scene.text, self.decoders
             )
             picture = picture.cpu()
-        film = decode(self.decoders, picture, sound, geometry)
-        film = replace(pasted(film, given) if given else film, mute=request.make == "video")
-        film.write(path)
-        return film
+        return decode(self.decoders, picture, sound, geometry), given
 
     def make_piece(
         self, request: ClipRequest, geometry: Geometry, changed: Callable[[Scene], Scene]
@@ -101,3 +106,8 @@ class Maker:
         sampling = Sampling(request.steps, guidance, request.shift, request.sampler)
         black = self.decoders.black(scene.geometry).to(self.device)
         return sample(self.model, scene, black, sampling)
+
+
+def finished(film: Film, given: Known | None, request: ClipRequest) -> Film:
+    """The film with what was given put back."""
+    return replace(pasted(film, given) if given else film, mute=request.make == "video")

@@ -43,6 +43,11 @@ class Reading:
             for _ in range(thing.count)
         ]
 
+    def since(self, start: float) -> "Reading":
+        """Only what happens from `start` seconds on."""
+        later = tuple(sound for sound in self.sounds if sound.time >= start)
+        return replace(self, impacts=self.impacts[self.impacts >= start], sounds=later)
+
     def later(self, seconds: float) -> "Reading":
         """With its sound moved round the clip: what leaves sync to chance."""
         moved = [replace(s, time=(s.time + seconds) % self.seconds) for s in self.sounds]

@@ -4,7 +4,7 @@ An impact after the last frame but one shows in no frame that comes after it; of
 nearer than MERGED_S the first is asked for, and none that the end cuts off.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,11 @@ class Truth:
     impacts: Times  # seconds
     events: tuple[Event, ...]
     fps: float
+
+    def since(self, start: float) -> "Truth":
+        """Only what happens from `start` seconds on: before that a clip was given."""
+        later = tuple(event for event in self.events if event.time >= start)
+        return replace(self, impacts=self.impacts[self.impacts >= start], events=later)
 
 
 def expected(truth: dict[str, Any]) -> Truth:

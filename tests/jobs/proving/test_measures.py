@@ -107,6 +107,21 @@ def test_nothing_is_found_where_nothing_is(known, share):
             assert getattr(measures, name)(truth, reading, reading) == [0.0], name
 
 
+def test_what_was_given_counts_for_nothing(known, share):
+    """Catches an extension that is praised for the impacts of the part that it was given."""
+    there = known[64]
+    start = 9 / 8
+    truths = [truth.since(start) for truth in there.truths]
+    frozen = [replace(film, pixels=film.pixels.copy()) for film in there.films]
+    for film in frozen:
+        film.pixels[9:] = film.pixels[8]
+    seen = [reading.since(start) for reading in read_films(frozen)]
+    assert share(measures.impact_f1, truths, seen) == 0
+    whole = [reading.since(start) for reading in there.readings]
+    assert share(measures.impact_f1, truths, whole) >= 0.9
+    assert share(measures.onset_f1, truths, whole) >= 0.9
+
+
 def test_f1_matches_one_to_one():
     """Catches many sounds that all count for one impact."""
     assert measures.f1(np.array([1.0]), np.array([0.9, 0.95, 1.0, 1.05]), 0.125) == [0.4]
