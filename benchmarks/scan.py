@@ -24,7 +24,7 @@ from pipelines import cluster, hashing, measure
 from pipelines.scan import new_row
 from pipelines.scan_config import ScanConfig
 
-AIM = 0.5
+AIM = 0.6
 FPS, HEIGHT, WIDTH, RATE = 24, 360, 640, 48_000
 SIDE = ScanConfig().short_side
 
@@ -100,7 +100,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     workers = min(4, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as name:
-        films = make_films(Path(name), workers * (3 if quick else 9), 6 if quick else 12)
+        films = make_films(Path(name), workers * (3 if quick else 9), 9 if quick else 12)
         cluster.start(workers)
         measured = ours(films, workers)
         bare = peer(films, workers)
