@@ -7,8 +7,9 @@ from typing import Any
 from curation.progress import progress, say
 from jobs.cli import DONE, FAILED
 from jobs.clip_request import ClipRequest
-from jobs.generate import Maker, make_one
+from jobs.generate import make_one
 from jobs.generate_config import GenerateConfig
+from jobs.maker import Maker
 from pipelines.clips import make_clips
 
 

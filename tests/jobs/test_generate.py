@@ -13,8 +13,9 @@ from curation.files import sha256_file
 from curation.media_write import write_clip
 from jobs.clip_request import read_request, requests, sizes
 from jobs.config import Recipe, RecipeError
-from jobs.generate import Maker, find_checkpoint, run
+from jobs.generate import find_checkpoint, run
 from jobs.generate_config import GenerateConfig
+from jobs.maker import Maker
 from jobs.tags import without_tags
 from jobs.training import checkpoint
 from jobs.training.loop import train_worker

@@ -11,12 +11,17 @@ from diffusers import FlowMatchEulerDiscreteScheduler, HunyuanVideo15Transformer
 from curation.media import Limits, MediaReader
 from jobs import generate
 from jobs.cli import DONE, WRONG_REQUEST, main
+from jobs.clip_request import requests
+from jobs.clips import Sampling, Scene, sample
 from jobs.config import RecipeError, make_recipe
+from jobs.maker import Maker
 from jobs.training import checkpoint
 from jobs.training.config import TrainConfig
 from jobs.training.start import start_from
 from model.config import ModelConfig, named_config
+from model.guidance import Guidance
 from model.mmdit import MMDiT
+from model.noise import Draw
 from tests.tiny_vaes import save_video
 
 WORDS = "a red ball falls"
@@ -65,13 +70,13 @@ def recipe(donor, tmp_path_factory):
 
 def test_our_sampler_makes_what_the_donors_scheduler_makes(recipe, donor):
     """Catches an imported tower that is asked at other times, in other units or with other text."""
-    maker = generate.Maker(generate.find_checkpoint(recipe), "cpu")
-    request = generate.requests(recipe.generate, [WORDS], maker.card, maker.weights, 1)[0]
+    maker = Maker(generate.find_checkpoint(recipe), "cpu")
+    request = requests(recipe.generate, [WORDS], maker.card, maker.weights, 1)[0]
     geometry = request.geometry(maker.card)
     text = maker.text.encode([WORDS])[0]
-    scene = generate.Scene(geometry, text, generate.Draw(0, "clip", 0), silent=True)
-    sampling = generate.Sampling(3, generate.Guidance(1.0, 1.0))
-    got = generate.sample(maker.model, scene, maker.decoders.black(geometry), sampling).picture
+    scene = Scene(geometry, text, Draw(0, "clip", 0), silent=True)
+    sampling = Sampling(3, Guidance(1.0, 1.0))
+    got = sample(maker.model, scene, maker.decoders.black(geometry), sampling).picture
     theirs = HunyuanVideo15Transformer3DModel.from_pretrained(donor / "transformer").eval()
     scheduler = FlowMatchEulerDiscreteScheduler()
     scheduler.set_timesteps(sigmas=[1.0, 2 / 3, 1 / 3])
