@@ -4,8 +4,6 @@ Ray's `AutoscalingCluster` does not work from its wheel, and stops every Ray of 
 """
 
 import json
-import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -19,7 +17,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.ray_head import end, free_ports
+from tests.ray_head import client_environment, end, free_ports
 
 ROOT = Path(__file__).parents[1]
 HEAD = "ray.head.default"  # the fake provider takes its head for one of this type
@@ -82,13 +80,7 @@ def autoscaled() -> Iterator[dict[str, str]]:
     gcs, client, listen, grpc, metrics, dashboard = free_ports(6)
     address = f"127.0.0.1:{gcs}"
     programs = Path(sys.executable).parent
-    keep = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    environment = keep | {
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
+    environment = client_environment()
     scaler = {
         "RAY_FAKE_CLUSTER": "1",
         "RAY_enable_autoscaler_v2": "1",  # which `ray up` chooses

@@ -27,18 +27,24 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-@contextmanager
-def ray_head(cpus: int = 2) -> Iterator[dict[str, str]]:
-    """Yield the environment with which a client reaches the head's jobs."""
-    gcs, dashboard, client, listen, grpc, metrics = free_ports(6)
+def client_environment() -> dict[str, str]:
+    """What a head and its clients share: this Python, a token, nothing of another Ray."""
     programs = Path(sys.executable).parent
     keep = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    environment = keep | {
+    return keep | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
     }
+
+
+@contextmanager
+def ray_head(cpus: int = 2) -> Iterator[dict[str, str]]:
+    """Yield the environment with which a client reaches the head's jobs."""
+    gcs, dashboard, client, listen, grpc, metrics = free_ports(6)
+    programs = Path(sys.executable).parent
+    environment = client_environment()
     folder = tempfile.mkdtemp(prefix="ray-")  # short: unix sockets have 107 characters
     command = [
         str(programs / "ray"), "start", "--head", "--block", "--include-dashboard=true",

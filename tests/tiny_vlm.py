@@ -39,24 +39,34 @@ def byte_tokenizer():
     return tokenizer
 
 
+def text_of(tokenizer, hidden):
+    """The text half of both."""
+    end, *_, pad = tokenizer.convert_tokens_to_ids(list(SPECIAL))
+    return {
+        "vocab_size": len(tokenizer), "hidden_size": hidden, "intermediate_size": 2 * hidden,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]},
+        "max_position_embeddings": 16_384, "bos_token_id": None, "eos_token_id": end,
+        "pad_token_id": pad,
+    }  # fmt: skip
+
+
+def eyes_of(hidden):
+    """What their eyes have in common."""
+    return {
+        "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2,
+        "out_hidden_size": hidden, "patch_size": 14, "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    }  # fmt: skip
+
+
 def make_tiny_vlm(tokenizer, hidden=64):
-    end, _, start_see, end_see, image, video, pad = tokenizer.convert_tokens_to_ids(list(SPECIAL))
+    _, _, start_see, end_see, image, video, _ = tokenizer.convert_tokens_to_ids(list(SPECIAL))
     torch.manual_seed(0)
     return Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(
-            text_config={
-                "vocab_size": len(tokenizer), "hidden_size": hidden,
-                "intermediate_size": 2 * hidden,
-                "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-                "rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]},
-                "max_position_embeddings": 16_384, "bos_token_id": None, "eos_token_id": end,
-                "pad_token_id": pad,
-            },
-            vision_config={
-                "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2,
-                "out_hidden_size": hidden, "patch_size": 14, "spatial_merge_size": 2,
-                "temporal_patch_size": 2, "window_size": 56, "fullatt_block_indexes": [1],
-            },
+            text_config=text_of(tokenizer, hidden),
+            vision_config=eyes_of(hidden) | {"window_size": 56, "fullatt_block_indexes": [1]},
             image_token_id=image, video_token_id=video,
             vision_start_token_id=start_see, vision_end_token_id=end_see,
         )
@@ -65,23 +75,12 @@ def make_tiny_vlm(tokenizer, hidden=64):
 
 def make_tiny_qwen3(tokenizer, hidden=64):
     """A Qwen3-VL: its pictures enter at several layers."""
-    end, _, start_see, end_see, image, video, pad = tokenizer.convert_tokens_to_ids(list(SPECIAL))
+    _, _, start_see, end_see, image, video, _ = tokenizer.convert_tokens_to_ids(list(SPECIAL))
     torch.manual_seed(0)
     return Qwen3VLForConditionalGeneration(
         Qwen3VLConfig(
-            text_config={
-                "vocab_size": len(tokenizer), "hidden_size": hidden,
-                "intermediate_size": 2 * hidden, "head_dim": 16,
-                "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-                "rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]},
-                "max_position_embeddings": 16_384, "bos_token_id": None, "eos_token_id": end,
-                "pad_token_id": pad,
-            },
-            vision_config={
-                "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2,
-                "out_hidden_size": hidden, "patch_size": 14, "spatial_merge_size": 2,
-                "temporal_patch_size": 2, "deepstack_visual_indexes": [0],
-            },
+            text_config=text_of(tokenizer, hidden) | {"head_dim": 16},
+            vision_config=eyes_of(hidden) | {"deepstack_visual_indexes": [0]},
             image_token_id=image, video_token_id=video,
             vision_start_token_id=start_see, vision_end_token_id=end_see,
         )

@@ -1,19 +1,16 @@
 """The page that shows runs beside each other."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from curation.media import MediaReader
 from curation.records import RejectedError
 from jobs.comparing.runs import Compared, differences
-from jobs.config import code_version
 from jobs.report import charts
 from jobs.report.media import Budget, Shown, read_film, show
-from jobs.report.page import TEMPLATES, environment, style_hash
+from jobs.report.page import filled
 from jobs.report.proof import preview
 from jobs.training.log import Line
 from jobs.training.validate import LEVELS
@@ -25,25 +22,17 @@ PETA = 1e15
 
 def render(runs: list[Compared]) -> str:
     """One closed HTML file; `runs` are in order of rank."""
-    style = (TEMPLATES / "style.css").read_text()
     budget = Budget()
     step, clips = sample_clips(runs, budget)
-    return (
-        environment()
-        .get_template("compare.html")
-        .render(
-            style=Markup(style),  # noqa: S704 - our own file
-            style_hash=style_hash(style),
-            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            code=code_version(),
-            runs=runs,
-            levels=[(stream, what, level) for stream, what in STREAMS.items() for level in LEVELS],
-            differences=differences(runs),
-            charts=[chart for chart in all_charts(runs) if chart["svg"]],
-            sample_step=step,
-            clips=clips,
-            left_out=budget.refused,
-        )
+    return filled(
+        "compare.html",
+        runs=runs,
+        levels=[(stream, what, level) for stream, what in STREAMS.items() for level in LEVELS],
+        differences=differences(runs),
+        charts=[chart for chart in all_charts(runs) if chart["svg"]],
+        sample_step=step,
+        clips=clips,
+        left_out=budget.refused,
     )
 
 

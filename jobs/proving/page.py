@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from markupsafe import Markup
-
 from curation.media import MediaReader
 from jobs.config import Recipe, code_version
 from jobs.proving.budget import Plan
@@ -15,7 +13,7 @@ from jobs.proving.made import Clip
 from jobs.proving.measures import Reading
 from jobs.proving.tables import Estimate, Row
 from jobs.report.media import Budget, Shown, read_film, show
-from jobs.report.page import TEMPLATES, environment, style_hash
+from jobs.report.page import filled
 from jobs.report.proof import preview
 
 CLIPS = 4  # shown a capability, the first ones: none is chosen
@@ -93,29 +91,21 @@ def number(amount: float | None, unit: str) -> str:
 
 def render(proof: Proof, recipe: Recipe, plan: Plan, seconds: float) -> str:
     """One file that loads nothing; its media are inside."""
-    style = (TEMPLATES / "style.css").read_text()
     budget = Budget()
-    return (
-        environment()
-        .get_template("proof.html")
-        .render(
-            style=Markup(style),  # noqa: S704 - our own file
-            style_hash=style_hash(style),
-            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            code=code_version(),
-            name=recipe.name,
-            machine=machine(),
-            plan=plan,
-            seeds=(recipe.world.seed, recipe.prove.seed),
-            held_out=[told(one.model_dump(exclude_none=True)) for one in recipe.prove.held_out],
-            seconds=seconds,
-            groups=grouped(proof.rows),
-            bounds=BOUNDS,
-            value=value,
-            number=number,
-            clips={name: shown(found, budget) for name, found in proof.clips.items()},
-            left_out=budget.refused,
-        )
+    return filled(
+        "proof.html",
+        name=recipe.name,
+        machine=machine(),
+        plan=plan,
+        seeds=(recipe.world.seed, recipe.prove.seed),
+        held_out=[told(one.model_dump(exclude_none=True)) for one in recipe.prove.held_out],
+        seconds=seconds,
+        groups=grouped(proof.rows),
+        bounds=BOUNDS,
+        value=value,
+        number=number,
+        clips={name: shown(found, budget) for name, found in proof.clips.items()},
+        left_out=budget.refused,
     )
 
 

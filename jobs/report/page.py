@@ -49,44 +49,53 @@ def render(facts: Facts) -> tuple[str, Proof | None]:
     shown = [card.clip["clip_id"] for group in cards.values() for card in group]
     seen = [f"{film.source_id}-film" for film in films.cards]
     prune(facts.recipe.data.previews, [*shown, *seen])
-    style = (TEMPLATES / "style.css").read_text() + filters(found)
-    page = (
+    page = filled(
+        "report.html",
+        filters(found),
+        title=facts.recipe.name,
+        tiles=tiles(facts, proof),
+        written=facts.written,
+        proof=proof,
+        proof_bars=proof_bars(proof),
+        training=training(facts),
+        stages=funnel.stages(facts),
+        palette=funnel.palette(facts) if facts.decision else {},
+        kinds=kinds(facts),
+        phases=funnel.by_phase(facts),
+        removals=funnel.removals(facts),
+        anchors={group.title: group.key for group in found if group.key.startswith("r")},
+        histograms=histograms(facts) if facts.decision else [],
+        shapes=kept_set.shapes(facts) if facts.decision else [],
+        lists=kept_set.lists(facts) if facts.decision else [],
+        groups=found,
+        cards=cards,
+        shown=SHOWN,
+        films=films,
+        failures=failures(facts),
+        trips=trips,
+        round_trips=facts.round_trips[:LISTED],
+        shards=shards(facts),
+        passes=facts.passes[-LISTED:],
+        recipe=yaml.safe_dump(facts.recipe.model_dump(mode="json"), sort_keys=False),
+        left_out=budget.refused,
+    )
+    return page, proof
+
+
+def filled(template: str, more_style: str = "", **values: Any) -> str:  # noqa: ANN401
+    """A closed page: a template with our style inside, its hash for the policy, day and code."""
+    style = (TEMPLATES / "style.css").read_text() + more_style
+    return (
         environment()
-        .get_template("report.html")
+        .get_template(template)
         .render(
             style=Markup(style),  # noqa: S704 - our own file, and keys of our own
             style_hash=style_hash(style),
-            title=facts.recipe.name,
             made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             code=code_version(),
-            tiles=tiles(facts, proof),
-            written=facts.written,
-            proof=proof,
-            proof_bars=proof_bars(proof),
-            training=training(facts),
-            stages=funnel.stages(facts),
-            palette=funnel.palette(facts) if facts.decision else {},
-            kinds=kinds(facts),
-            phases=funnel.by_phase(facts),
-            removals=funnel.removals(facts),
-            anchors={group.title: group.key for group in found if group.key.startswith("r")},
-            histograms=histograms(facts) if facts.decision else [],
-            shapes=kept_set.shapes(facts) if facts.decision else [],
-            lists=kept_set.lists(facts) if facts.decision else [],
-            groups=found,
-            cards=cards,
-            shown=SHOWN,
-            films=films,
-            failures=failures(facts),
-            trips=trips,
-            round_trips=facts.round_trips[:LISTED],
-            shards=shards(facts),
-            passes=facts.passes[-LISTED:],
-            recipe=yaml.safe_dump(facts.recipe.model_dump(mode="json"), sort_keys=False),
-            left_out=budget.refused,
+            **values,
         )
     )
-    return page, proof
 
 
 def environment() -> Environment:
