@@ -1,13 +1,15 @@
 """One film measured: decoded once at low resolution, cut into clips, every clip scored."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from curation.film_config import FilmConfig
-from curation.freeze import AROUND_S, Heard, freeze_s
+from curation.film_parts import WHOLE, Measured, Part, around, in_order, seam, shots_of
+from curation.film_reading import stretches, with_look, with_sound
+from curation.freeze import freeze_s
 from curation.look import look
 from curation.media import MediaReader, Probe
 from curation.overlay import MOST, overlay_scores
@@ -20,9 +22,6 @@ from curation.sound import sound_scores
 from curation.sound_marks import sound_marks
 from curation.sync import film_sync, sync_scores
 
-CHUNK_BYTES = 96 << 20  # pixels of one decoding request: 24 s of 228x128 at 48 frames a second
-SOUND_SPAN_S = 60.0  # of one sound request: 23 MB at 48 kHz stereo
-SOUND_RATES = (8_000, 48_000)
 ROUNDING = 6  # significant digits: more would write down the last bit of a library's sums
 
 Row = dict[str, Any]
@@ -47,46 +46,65 @@ def measure_film(
     grid_fps: float,
     net: Net | None,
 ) -> Film:
-    """Decode `path` once and score its clips. Raises RejectedError when the film is refused.
+    """Decode `path` once and score its clips. Raises RejectedError when the film is refused."""
+    return joined([measure_part(reader, path, source_id, config, cut, grid_fps, net)])
+
+
+def measure_part(
+    reader: MediaReader,
+    path: str,
+    source_id: str,
+    config: FilmConfig,
+    cut: Cut,
+    grid_fps: float,
+    net: Net | None,
+    part: Part = WHOLE,
+) -> Measured:
+    """Decode a part of `path` once and score its clips. Raises RejectedError.
 
     Besides the one decode at low resolution one keyframe a clip is read at full size.
     """
     probe = reader.probe(path)
     if probe.video is None:
         raise RejectedError(Reason.NO_VIDEO, f"{probe.container} without a picture")
+    span = part.span(probe.seconds)
+    if span is None:
+        return Measured()
+    begin, last = around(span, probe.video.fps)
     finder = None if config.shots == "stride" else ShotFinder(config.shot_threshold, net)
-    sight = Sight(probe.seconds)
+    sight = Sight((last or probe.seconds) - begin)
     size = (0, 0)
-    for times, pixels in stretches(reader, path, probe, config.short_side):
+    for times, pixels in stretches(reader, path, probe, config.short_side, begin, last):
         size = pixels.shape[1:3]
         sight.feed(times, pixels)
         if finder:
             finder.feed(times, pixels)
     track, stills = sight.track(), sight.stills()
+    facts = film_facts(probe) | {"shot_method": config.shot_method} if part.number == 0 else {}
     if not len(track.times):
-        raise RejectedError(Reason.CORRUPT, "no picture could be decoded")
-    shots = finder.shots() if finder else [(0.0, film_end(track))]
-    facts = film_facts(probe) | {
-        "shots": len(shots),
-        "shot_method": config.shot_method,
-        "seconds": round(film_end(track), 3),
-    }
+        if part.number == 0:
+            raise RejectedError(Reason.CORRUPT, "no picture could be decoded")
+        return Measured()
+    found = finder.shots() if finder else [(begin, film_end(track))]
+    start = seam(span[0], found) if part.number else 0.0
+    end = film_end(track) if span[1] is None else seam(span[1], found)
+    shots = [shot for shot in found if shot[1] > start and shot[0] < end]
     clips = [
         {
-            "clip_id": clip_id(source_id, start, start + frames / grid_fps),
+            "clip_id": clip_id(source_id, at, at + frames / grid_fps),
             "source_id": source_id,
-            "start_s": start,
-            "end_s": start + frames / grid_fps,
+            "start_s": at,
+            "end_s": at + frames / grid_fps,
             "frames": frames,
             "fps": probe.video.fps,
             "width": probe.video.width,
             "height": probe.video.height,
             "has_audio": probe.audio is not None,
-            "drift_ms": drift_ms(probe, start, start + frames / grid_fps),
+            "drift_ms": drift_ms(probe, at, at + frames / grid_fps),
             "shot": number,
         }
         for number, shot in enumerate(shots)
-        for start, frames in cut(*shot)
+        for at, frames in cut(max(shot[0], start), min(shot[1], end))
     ]
     scores = []
     looks = with_look(reader, path, clips, shots)
@@ -94,41 +112,28 @@ def measure_film(
         with_sound(reader, path, probe, clips), looks, strict=True
     ):
         row = {"clip_id": clip["clip_id"]} | score_clip(track, size, clip, sound, heard.rate)
-        start, end = shots[clip["shot"]]
-        row["freeze_s"] = freeze_s(track.between(start, end), clip["start_s"], clip["end_s"], heard)
+        shot = shots[clip["shot"]]
+        row["freeze_s"] = freeze_s(track.between(*shot), clip["start_s"], clip["end_s"], heard)
         box = inside_bars(picture, row)
         row |= look(picture[box], (box[0].start, box[1].start))
         here = stills.between(clip["start_s"], clip["end_s"])
-        others = stills.outside(start, end)
         lumas, other = (
-            [without_bars(p, row) for p in s.spread(MOST).lumas] for s in (here, others)
+            [without_bars(p, row) for p in s.spread(MOST).lumas]
+            for s in (here, stills.outside(*shot))
         )
         row |= overlay_scores(lumas, other, camera_path(track, clip, size[0]))
         scores.append(row)
+    continues = bool(shots) and shots[0][0] < start
+    return Measured(facts, len(shots), continues, film_end(track), clips, scores)
+
+
+def joined(parts: Sequence[Measured]) -> Film:
+    """The film whose parts these are, in order, with what all its clips agree on."""
+    clips, scores = in_order(parts)
+    seconds = max(part.seconds for part in parts)
+    facts = parts[0].facts | {"shots": shots_of(parts), "seconds": round(seconds, 3)}
     agreed = film_sync(scores)
     return Film(facts, clips, [rounded(row | agreed) for row in scores])
-
-
-def stretches(
-    reader: MediaReader, path: str, probe: Probe, short_side: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All frames in order, (times [N], pixels [N,H,W,3]), so many at once as CHUNK_BYTES hold.
-
-    A film smaller than `short_side` is not enlarged.
-    """
-    assert probe.video is not None
-    width, height = probe.video.width, probe.video.height
-    side = min(short_side, width, height)
-    frame_bytes = 3 * side * side * max(width, height) / max(1, min(width, height))
-    seconds = max(1.0, CHUNK_BYTES / frame_bytes / max(1.0, probe.video.fps))
-    start = 0.0
-    while True:
-        frames = reader.frames(path, short_side=side, start=start, end=start + seconds)
-        if len(frames.times):
-            yield frames.times, frames.pixels
-        start += seconds
-        if start >= probe.seconds and not len(frames.times):
-            return
 
 
 def film_end(track: Track) -> float:
@@ -169,49 +174,6 @@ def drift_ms(probe: Probe, start: float, end: float) -> float | None:
     late = max(0.0, min(begins, end) - start) * 1000
     short = max(0.0, end - max(ends, start)) * 1000
     return round(late if late >= short else -short, 1) + 0.0
-
-
-def with_sound(
-    reader: MediaReader, path: str, probe: Probe, clips: list[Row]
-) -> Iterator[tuple[Row, np.ndarray, Heard]]:
-    """Each clip with its sound [channels,N] (no channels where there is none), and what is heard
-    around it as far as it was read. Neighbouring clips share one read.
-    """
-    if probe.audio is None:
-        nothing = Heard(np.zeros((0, 0), np.float32), SOUND_RATES[0], 0.0)
-        yield from ((clip, nothing.samples, nothing) for clip in clips)
-        return
-    rate = min(max(probe.audio.rate, SOUND_RATES[0]), SOUND_RATES[1])
-    rest = list(clips)
-    while rest:
-        first = rest[0]["start_s"]
-        group = [c for c in rest if c["end_s"] <= max(first + SOUND_SPAN_S, rest[0]["end_s"])]
-        rest = rest[len(group) :]
-        begins = max(0.0, first - AROUND_S)
-        sound = reader.sound(path, rate, begins, group[-1]["end_s"] + AROUND_S)
-        for clip in group:
-            begin = round((clip["start_s"] - begins) * rate)
-            end = begin + round((clip["end_s"] - clip["start_s"]) * rate)
-            around = round(AROUND_S * rate)
-            early = max(0, begin - around)
-            heard = Heard(sound.samples[:, early : end + around], rate, begins + early / rate)
-            yield clip, sound.samples[:, begin:end], heard
-
-
-def with_look(
-    reader: MediaReader, path: str, clips: list[Row], shots: list[tuple[float, float]]
-) -> Iterator[np.ndarray]:
-    """One full-size picture [H,W,3] of each clip.
-
-    It is the last keyframe before the clip's end if that lies in the clip's shot, else the picture
-    in the clip's middle, which costs the decoding of all since the keyframe before it.
-    """
-    ends = [clip["end_s"] - 1e-3 for clip in clips]
-    keys = reader.keyframes(path, ends) if clips else []
-    for clip, key in zip(clips, keys, strict=True):
-        inside = key is not None and key >= shots[clip["shot"]][0] - 1e-3
-        at = key if key is not None and inside else (clip["start_s"] + clip["end_s"]) / 2
-        yield reader.frames(path, times=[at]).pixels[0]
 
 
 def without_bars(picture: np.ndarray, scores: Row) -> np.ndarray:

@@ -20,6 +20,10 @@ class FilmConfig(Settings):
         0.5, gt=0, lt=1, description="TransNetV2 probability that makes a cut"
     )
 
+    part_mb: float = Field(
+        24, gt=0, description="a film is measured in parts of at least so many MB and two minutes"
+    )
+
     @property
     def shot_method(self) -> str:
         """What finds the shots on this machine."""

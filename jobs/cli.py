@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -79,6 +81,8 @@ def run_verb(verb: str, words: list[str]) -> int:
     """Load the recipe, apply overrides and run `jobs.<verb>.run(recipe, positional words)`."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     if part := PARTS.get((verb, *words[:1])):
         module, words = importlib.import_module(f"jobs.{part}"), words[1:]
     else:

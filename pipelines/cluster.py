@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,14 @@ def start(cpus: int | None = None) -> None:
     if ray.is_initialized():
         return
     quiet()
+    on_term = signal.getsignal(signal.SIGTERM)
+    start_or_connect(cpus)
+    if callable(on_term) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_term)  # Ray's own answer is to abort
+
+
+def start_or_connect(cpus: int | None) -> None:
+    """Start a local Ray, in a few attempts, or join the cluster of RAY_ADDRESS."""
     if address := os.environ.get("RAY_ADDRESS"):
         connect(address)
         return

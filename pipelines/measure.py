@@ -1,15 +1,17 @@
-"""What the scan does on Ray: measure films in actors, one a core.
+"""What the scan does on Ray: measure films in actors, one a core, long ones in parts.
 
 Rows between stages hold paths, ids and scores as JSON text; no frame travels through Ray.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import ray.data
 from ray.data import ActorPoolStrategy
 
+from curation.film_parts import Measured, Part, parts_of
 from curation.media import MediaReader
 from curation.places import Place
 from curation.records import Reason, RejectedError, Status
@@ -35,33 +37,37 @@ class Measurer:
 
         cv2.setNumThreads(1)
         self._config = ScanConfig(**config)
-        self._fingerprint = self._config.fingerprint()
         self._watch = Remote(watch)
         self._reader = MediaReader(self._config.limits)
         with starting(self._watch):
             self._net = transnet()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Measure the films of `batch`; each gives one JSON row whatever happens to it."""
-        return {"film": [json.dumps(self.measure(json.loads(text))) for text in batch["source"]]}
+        """Measure the parts of `batch`; each gives one JSON row whatever happens to it."""
+        return {"part": [json.dumps(self.measure(json.loads(text))) for text in batch["part"]]}
 
     def measure(self, source: Row) -> Row:
-        """{source: row, clips: rows, scores: rows} of one film; a refusal becomes its row."""
-        speech = Speech.from_ms(source.pop("speech", {}))
+        """{source: row, number, measured} of one part of a film; a refusal becomes its row."""
+        speech = Speech.from_ms(source.pop("speech"))
+        part = Part(*source.pop("part"))
+        name = source["path"]
+        if part.of > 1:
+            name = f"{source['source_id']} {part}: {name}"
+        row = {"source": source, "number": part.number}
         try:
-            with begun(self._watch, source["path"]), local_copy(source["path"]) as path:
-                return self._film(source, path, speech)
+            with begun(self._watch, name), local_copy(source["path"]) as path:
+                return row | {"measured": asdict(self._part(source, path, speech, part))}
         except RejectedError as error:
-            return {"source": refused(source, error.reason, error.detail)}
+            return row | {"source": refused(source, error.reason, error.detail)}
         except Exception as error:
             detail = RejectedError(Reason.INTERNAL, f"{type(error).__name__}: {error}").detail
-            return {"source": refused(source, Reason.INTERNAL, detail)}
+            return row | {"source": refused(source, Reason.INTERNAL, detail)}
 
-    def _film(self, source: Row, path: str, speech: Speech) -> Row:
-        from curation.film import measure_film  # noqa: PLC0415
+    def _part(self, source: Row, path: str, speech: Speech, part: Part) -> Measured:
+        from curation.film import measure_part  # noqa: PLC0415
 
         config = self._config
-        film = measure_film(
+        return measure_part(
             self._reader,
             path,
             source["source_id"],
@@ -69,19 +75,33 @@ class Measurer:
             lambda start, end: windows(start, end, config.window, speech),
             config.window.fps,
             self._net,
+            part,
         )
-        row = source | film.facts | {"clips": len(film.clips)}
-        if not film.clips:
-            need = config.window.frames[0] / config.window.fps
-            detail = f"no shot of {film.facts['seconds']} s holds a window of {need:g} s"
-            return {"source": row | outcome(Status.FILTERED, Reason.TOO_SHORT, detail)}
-        common = {
-            "path": source["path"],
-            "split": split_of(source["source_id"], config.val_share),
-            "fingerprint": self._fingerprint,
-        }
-        clips = [clip | common for clip in film.clips]
-        return {"source": row | outcome(Status.OK), "clips": clips, "scores": film.scores}
+
+
+def whole_film(config: ScanConfig, name: str, parts: list[Row]) -> Row:
+    """{source: row, clips: rows, scores: rows} of a film from its parts, in order.
+
+    One part that is refused refuses the film. `name` is the fingerprint of `config`.
+    """
+    from curation.film import joined  # noqa: PLC0415 - 2 s that a driver pays at the first film
+
+    source = parts[0]["source"]
+    if failed := [part["source"] for part in parts if "measured" not in part]:
+        return {"source": failed[0]}
+    film = joined([Measured(**part["measured"]) for part in parts])
+    row = source | film.facts | {"clips": len(film.clips)}
+    if not film.clips:
+        need = config.window.frames[0] / config.window.fps
+        detail = f"no shot of {film.facts['seconds']} s holds a window of {need:g} s"
+        return {"source": row | outcome(Status.FILTERED, Reason.TOO_SHORT, detail)}
+    common = {
+        "path": source["path"],
+        "split": split_of(source["source_id"], config.val_share),
+        "fingerprint": name,
+    }
+    clips = [clip | common for clip in film.clips]
+    return {"source": row | outcome(Status.OK), "clips": clips, "scores": film.scores}
 
 
 def measure_all(
@@ -99,9 +119,16 @@ def measure_all(
         return
     quiet_ray_data()
     films = sorted(films, key=lambda row: (-row["bytes"], row["path"]))
+    shares = {row["path"]: parts_of(row["bytes"], config.part_mb) for row in films}
     spans = speech or {}
     items = [
-        {"source": json.dumps(row | {"speech": spans.get(row["source_id"], {})})} for row in films
+        {
+            "part": json.dumps(
+                row | {"speech": spans.get(row["source_id"], {}), "part": (part.number, part.of)}
+            )
+        }
+        for row in films
+        for part in shares[row["path"]]
     ]
     blocks = min(len(items), MOST_BLOCKS)
     data = ray.data.from_items(items, override_num_blocks=blocks)
@@ -111,21 +138,34 @@ def measure_all(
             fn_constructor_args=(config.model_dump(mode="json"), watch),
             batch_size=1,
             num_cpus=1,
-            compute=pool(config.workers, len(films)),
+            compute=pool(config.workers, len(items)),
         )
-        for row in measured.iter_rows():
-            yield json.loads(row["film"])
+        rows = (json.loads(row["part"]) for row in measured.iter_rows())
+        name = config.fingerprint()
+        for parts in gathered(rows, {path: len(share) for path, share in shares.items()}):
+            yield whole_film(config, name, parts)
 
 
-def pool(workers: int, films: int) -> ActorPoolStrategy:
+def gathered(rows: Iterable[Row], parts: dict[str, int]) -> Iterator[list[Row]]:
+    """The parts of each film in order, as soon as all of them are there; `parts` by path."""
+    waiting: dict[str, list[Row]] = {}
+    for row in rows:
+        path = row["source"]["path"]
+        there = waiting.setdefault(path, [])
+        there.append(row)
+        if len(there) == parts[path]:
+            yield sorted(waiting.pop(path), key=lambda part: int(part["number"]))
+
+
+def pool(workers: int, parts: int) -> ActorPoolStrategy:
     """One actor a core: decoding is single-threaded, and more workers beat more threads.
 
     Locally the pool is fixed. On a cluster it may grow, so that the autoscaler sees the need.
     """
-    now = max(1, min(films, workers or cluster.cpus()))
+    now = max(1, min(parts, workers or cluster.cpus()))
     if cluster.is_local():
         return ActorPoolStrategy(size=min(now, LOCAL_ACTORS))
-    most = max(now, min(films, workers or MOST_ACTORS))
+    most = max(now, min(parts, workers or MOST_ACTORS))
     return ActorPoolStrategy(min_size=1, initial_size=now, max_size=most)
 
 

@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from curation.world.config import Defects, WorldConfig
 from curation.world.films import write_films
+from jobs.cli import DONE, STOPPED
+from jobs.config import load_recipe
 from pipelines import cluster, measure
 from pipelines.ledger import Ledger
 from pipelines.scan import scan
@@ -79,16 +82,36 @@ def test_a_killed_driver_changes_nothing(table, parts, config, undisturbed, tmp_
     assert contents(ledger) == contents(undisturbed)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_said_and_goes_on(number, config, undisturbed, tmp_path):
+    """A scheduler's SIGTERM that ends in Ray's abort (code 134), or costs what is committed."""
+    recipe = tmp_path / "recipe.yaml"
+    values = {"name": "stop", "out": str(tmp_path), "scan": config.model_dump(mode="json")}
+    recipe.write_text(yaml.safe_dump(values | {"max_rejected": 1.0}))
+    command = [sys.executable, "-m", "jobs.scan", str(recipe)]
+    # a test run in the background ignores Ctrl-C, and its children would too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as driver:
+        assert any(line.startswith("hash: 17/17") for line in driver.stderr), "it never hashed"
+        time.sleep(2)  # Ray Data begins
+        driver.send_signal(number)
+        said = driver.stderr.read()
+    assert driver.returncode == STOPPED, said[-2000:]
+    assert "run the same command again" in said.splitlines()[-1]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == DONE
+    assert contents(Ledger(load_recipe(recipe).data.ledger)) == contents(undisturbed)
+
+
 def test_a_film_that_kills_its_worker_becomes_a_row(config, undisturbed, tmp_path, monkeypatch):
     """A film that is retried for ever, or takes the films of its worker with it."""
     poison = undisturbed.rows("sources")[0]["path"]
     cluster.start()
 
     class Fragile(measure.Measurer):
-        def _film(self, source, path, speech):
+        def _part(self, source, path, speech, part):
             if source["path"] == poison:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super()._film(source, path, speech)
+            return super()._part(source, path, speech, part)
 
     ledger = Ledger(tmp_path)
     with monkeypatch.context() as patch:

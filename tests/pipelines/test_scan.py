@@ -17,6 +17,7 @@ from pipelines.ledger import Ledger
 from pipelines.scan import scan
 from pipelines.scan_config import ScanConfig, WindowConfig, split_of
 from pipelines.tally import Tally
+from tests.long_film import write_long_film
 
 PLANTED = ("silence", "shift", "freeze", "letterbox", "truncate")
 LOOK = {"fps": 16, "height": 64, "width": 96, "seconds": (3, 3), "motions": ("fall", "throw")}
@@ -175,7 +176,7 @@ def test_only_what_is_new_or_replayed_is_decoded(films, scanned, tmp_path, monke
 class Broken(measure.Measurer):
     """A worker whose disk is full."""
 
-    def _film(self, source, path, speech):
+    def _part(self, source, path, speech, part):
         time.sleep(0.05)  # so that the driver can be early
         raise OSError("no space left on device")
 
@@ -199,6 +200,47 @@ def test_a_broken_system_stops_the_scan(tmp_path, local_ray, monkeypatch):
     assert tally.reasons == {"format_not_allowed": 40}
     tried = sorted(row["attempts"] for row in ledger.rows("sources"))
     assert tried == [1] * (40 - len(kept)) + [2] * len(kept)
+
+
+@pytest.mark.slow
+def test_a_long_film_is_the_same_on_any_number_of_workers(tmp_path, local_ray):
+    """Parts that are joined as they arrive, that depend on who measured them, or that change a
+    film which is measured in one piece."""
+    (tmp_path / "films").mkdir()
+    write_long_film(tmp_path / "films/0.mp4")
+    found = []
+    for workers, part_mb in ((1, 0.01), (2, 0.01), (1, 24)):
+        config = ScanConfig(
+            sources=[str(tmp_path / "films")], window=WINDOW, workers=workers, part_mb=part_mb
+        )
+        ledger = Ledger(tmp_path / f"{len(found)}")
+        assert scan(config, ledger).total == 1
+        clips = ledger.clips(config.fingerprint()).drop_columns("fingerprint").to_pylist()
+        found.append((clips, ledger.rows(f"scores/scan@{config.fingerprint()}")))
+    assert len(found[0][0]) > 40
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.slow
+def test_a_part_that_fails_refuses_its_film_once(tmp_path, local_ray, monkeypatch):
+    """A film of which only the good parts are kept, or that is counted once a part."""
+    (tmp_path / "films").mkdir()
+    write_long_film(tmp_path / "films/0.mp4")
+
+    class Half(measure.Measurer):
+        def _part(self, source, path, speech, part):
+            if part.number == 1:
+                raise OSError("a bad sector")
+            return super()._part(source, path, speech, part)
+
+    monkeypatch.setattr(measure, "Measurer", Half)
+    config = ScanConfig(sources=[str(tmp_path / "films")], window=WINDOW, part_mb=0.01)
+    ledger = Ledger(tmp_path / "ledger")
+    tally = scan(config, ledger)
+    assert tally.reasons == {"internal": 1}
+    (row,) = ledger.rows("sources")
+    assert (row["clips"], "a bad sector" in row["detail"]) == (0, True)
+    assert ledger.clips(config.fingerprint()).num_rows == 0
 
 
 def contents(ledger):
