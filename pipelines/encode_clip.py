@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from curation.media import Limits, MediaReader
+from curation.media import Limits
 from curation.places import Place
 from curation.records import Reason, RejectedError
-from curation.rendition import picture, sound
-from curation.sources import hash_source, local_copy
 from model.geometry import Geometry
 from model.tiles import encode_whole_or_tiled
 from model.vae import Spread, load_audio_vae, load_video_vae
 from pipelines.attempts import Attempts, Watch, begun
 from pipelines.encode_config import EncodeConfig
+from pipelines.encode_media import ClipReader, Films, Media, ReadAhead
 from pipelines.encode_plan import Makers, Task, geometry
 from pipelines.encode_reuse import Earlier, earlier_samples
 from pipelines.ledger import Row
@@ -27,11 +25,14 @@ from pipelines.retry import again, tries
 from pipelines.shards import Encoded, Failure, read_side, write_shard
 from pipelines.text_encoder import open_text_encoder
 
+BESIDE_A_GPU = 4  # decoders that keep it busy: a clip of 1080p takes seconds to decode
 OURS = (ValueError, TypeError, LookupError, ArithmeticError)  # bugs that one clip can bring out
+
+Known = tuple[Row, Row | None, Encoded | None]  # a clip, its failure and its sample of before
 
 
 class ClipEncoder:
-    """The networks and the media reader of one worker."""
+    """The networks of one worker, its media reader, and on a GPU some more that read ahead."""
 
     def __init__(
         self, config: EncodeConfig, limits: Limits | None = None, watch: Watch | None = None
@@ -50,10 +51,14 @@ class ClipEncoder:
                 "deviation; take one of diffusers, or leave it out"
             )
         self.text = open_text_encoder(config.text_encoder, config.text_mllm, self.device)
-        self.reader = MediaReader(limits)
         self.watch: Watch = watch or Attempts()
-        self._at: dict[str, str] = {}  # the film in hand: its path, and where it lies locally
-        self._copies = ExitStack()
+        self._films = Films()
+        ahead = config.readers
+        if ahead is None:
+            ahead = BESIDE_A_GPU if self.device.type == "cuda" else 0
+        readers = [ClipReader(self._films, limits, self.audio.sounds) for _ in range(1 + ahead)]
+        self.reader = readers[0]
+        self._ahead = ReadAhead(readers[0], readers[1:])
 
     @property
     def makers(self) -> Makers:
@@ -68,9 +73,9 @@ class ClipEncoder:
         )
 
     def close(self) -> None:
-        """End the media reader's child process and remove copies of films."""
-        self.reader.close()
-        self._copies.close()
+        """End the media readers' processes and remove copies of films."""
+        self._ahead.close()
+        self._films.close()
 
     def shard(
         self, task: Task, folder: Place, advance: Callable[[int], None] = lambda _: None
@@ -96,15 +101,16 @@ class ClipEncoder:
 
             return write_shard(folder, task.shard, clips())
 
-    def clip(self, row: Row, bucket: str) -> Encoded:
-        """A sample. Raises RejectedError."""
+    def clip(self, row: Row, bucket: str, media: Media | None = None) -> Encoded:
+        """A sample of what was read of a clip, or is read now. Raises RejectedError."""
         shapes = self._shapes(row)
         base = next(iter(shapes.values()))
+        media = media or self.reader.read(row, shapes)
         tensors: dict[str, Tensor] = {}
         for name, shape in shapes.items():
-            tensors |= self._video(row, name, shape)
-        if row["has_audio"]:
-            tensors["audio"] = self._audio(row, base)
+            tensors |= self._video(media.pictures[name], name, shape)
+        if media.sound is not None:
+            tensors["audio"] = self._audio(media.sound, base)
         texts = self._texts(row)
         if not texts:
             wanted = ", ".join(self.config.text)
@@ -141,16 +147,6 @@ class ClipEncoder:
             found[f"silence.{bucket}"] = half(silence, "silence", base.audio_shape)
         return found
 
-    def picture(self, row: Row, shape: Geometry) -> NDArray[np.uint8]:
-        """What a clip shows: uint8 [F,H,W,3]. Raises RejectedError."""
-        size, crop = (shape.frames, shape.height, shape.width), row.get("crop")
-        return picture(self.reader, self._local(row), row["start_s"], size, shape.fps, crop)
-
-    def sound(self, row: Row, shape: Geometry) -> NDArray[np.float32]:
-        """What is heard: float32 [sounds,S]. Raises RejectedError."""
-        path, rate = self._local(row), shape.audio.sample_rate
-        return sound(self.reader, path, row["start_s"], shape.samples, rate, self.audio.sounds)
-
     def _shapes(self, row: Row) -> dict[str, Geometry]:
         """The geometry of each rendition of a clip."""
         span = row["end_s"] - row["start_s"]
@@ -168,16 +164,17 @@ class ClipEncoder:
         advance: Callable[[int], None],
     ) -> Iterator[Encoded | Failure]:
         """Samples and failures; those of `failed` that are not to be tried again stay."""
-        for row in task.clips:
-            before = failed.get(row["clip_id"])
-            if before and not again(before["reason"], task.replay):
+        for (row, before, taken), media in self._ahead.over(
+            self._found(task, earlier, failed), self._shapes
+        ):
+            if before and stays(before, task):
                 yield Failure(**before)
                 advance(1)
                 continue
             with ExitStack() as hold:  # until the sample is written
                 try:
                     hold.enter_context(begun(self.watch, row["clip_id"]))
-                    yield self._taken(row, task, earlier) or self.clip(row, task.bucket)
+                    yield taken or self.clip(row, task.bucket, media())
                 except RejectedError as error:
                     yield failure(row, error, before)
                 except OURS as error:
@@ -185,15 +182,27 @@ class ClipEncoder:
                     yield failure(row, trouble, before)
             advance(1)
 
+    def _found(
+        self, task: Task, earlier: Earlier, failed: dict[str, Row]
+    ) -> Iterator[tuple[Known, Row | None]]:
+        """Each clip, its failure and its sample of before; with the clip if it is to be read."""
+        for row in task.clips:
+            before = failed.get(row["clip_id"])
+            if before and stays(before, task):
+                yield (row, before, None), None
+                continue
+            taken = self._taken(row, task, earlier)
+            yield (row, before, taken), None if taken else row
+
     def _taken(self, row: Row, task: Task, earlier: Earlier) -> Encoded | None:
         """The sample that was made before."""
         info = sample_info(row, next(iter(self._shapes(row).values())), self._texts(row))
         return earlier.take(info, task.bucket)
 
     @torch.inference_mode()
-    def _video(self, row: Row, name: str, shape: Geometry) -> dict[str, Tensor]:
+    def _video(self, picture: NDArray[np.uint8], name: str, shape: Geometry) -> dict[str, Tensor]:
         """The latent of a rendition, and its standard deviation if that is asked for."""
-        shown = torch.from_numpy(self.picture(row, shape)).to(self.device)
+        shown = torch.from_numpy(picture).to(self.device)
         pixels = shown.movedim(-1, 0)[None] / 127.5 - 1
         made = self._latent(pixels, shape)[0].split(shape.video.channels)
         kinds = ("video", "video_std")
@@ -210,31 +219,14 @@ class ClipEncoder:
         return encode_whole_or_tiled(self.video, pixels, self.config.tile_above, run, stills)
 
     @torch.inference_mode()
-    def _audio(self, row: Row, shape: Geometry) -> Tensor:
-        samples = torch.from_numpy(self.sound(row, shape)).to(self.device)[None]
+    def _audio(self, sound: NDArray[np.float32], shape: Geometry) -> Tensor:
+        samples = torch.from_numpy(sound).to(self.device)[None]
         return half(self.audio.encode(samples)[0], "audio", shape.audio_shape)
 
-    def _local(self, row: Row) -> str:
-        """The clip's film as a local path. Raises RejectedError if it is not the one scanned.
 
-        A film elsewhere is copied once for the clips of it that follow each other. Bytes are
-        hashed only where size or time differ from the scan's.
-        """
-        path: str = row["path"]
-        if path in self._at:
-            return self._at[path]
-        self._copies.close()
-        self._at = {}
-        local = self._copies.enter_context(local_copy(path))
-        try:
-            stat = Path(local).stat()
-        except OSError as error:
-            raise RejectedError(Reason.UNREADABLE, error.strerror or "") from error
-        same = (stat.st_size, stat.st_mtime_ns) == (row["bytes"], row["mtime_ns"])
-        if not same and hash_source(local) != row["source_id"]:
-            raise RejectedError(Reason.UNREADABLE, "the film changed since the scan; scan again")
-        self._at = {path: local}
-        return local
+def stays(before: Row, task: Task) -> bool:
+    """Whether an earlier failure is not to be tried again."""
+    return not again(before["reason"], task.replay)
 
 
 def failure(row: Row, error: RejectedError, before: Row | None) -> Failure:

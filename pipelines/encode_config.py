@@ -98,6 +98,9 @@ class EncodeConfig(Settings):
     workers: int = Field(
         0, ge=0, description="encoder actors; 0: one a GPU or CPU, none for few clips"
     )
+    readers: int | None = Field(
+        None, ge=0, le=32, description="decoders ahead of each encoder; null: 4 on a GPU, else none"
+    )
 
     @field_validator("renditions")
     @classmethod

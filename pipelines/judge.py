@@ -27,8 +27,9 @@ from pipelines.retry import counted, wanted
 from pipelines.tally import Tally
 
 # Of one film in one task: a long film keeps all cores busy, a kill costs 32 clips, and opening the
-# film again (0.1 s an hour of film) stays under 1 % of judging them.
-CLIPS_A_TASK = 32
+# film again (0.1 s an hour of film) stays under 1 % of judging them. Few clips make smaller tasks,
+# so that no worker has the last one for long while others idle.
+CLIPS_A_TASK, LEAST_CLIPS, TASKS_A_WORKER = 32, 4, 8
 Missing = dict[str, dict[str, Row | None]]  # clip_id -> judges, with the row that each replaces
 
 
@@ -137,12 +138,13 @@ def judged(
     deaths: Place,
 ) -> Iterator[tuple[str, Row]]:
     """(judge, row) of everything missing, each after it is safe in its table."""
-    work = tasks(clips, missing)
-    if not work:
+    if not any(missing.values()):
         return
     from pipelines import cluster, judge_actors  # noqa: PLC0415 - Ray: a rerun need not pay
 
     cluster.start()
+    share = len(missing) // (TASKS_A_WORKER * (config.workers or cluster.cpus()))
+    work = tasks(clips, missing, min(CLIPS_A_TASK, max(LEAST_CLIPS, share)))
     tables = config.tables()
     total = sum(len(clip["judges"]) for task in work for clip in task["clips"])
     found = judge_actors.judge_all(config, limits, work, deaths)
@@ -161,8 +163,10 @@ def commit(ledger: Ledger, tables: dict[str, str], rows: list[tuple[str, Row]]) 
         ledger.append(tables[name], [row for _, row in group])
 
 
-def tasks(clips: list[Row], missing: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
-    """Clips that lack a judgement, in time order, at most CLIPS_A_TASK of one film together."""
+def tasks(
+    clips: list[Row], missing: Mapping[str, Iterable[str]], most: int = CLIPS_A_TASK
+) -> list[dict[str, Any]]:
+    """Clips that lack a judgement, in time order, at most `most` of one film together."""
     wanted = [
         {key: clip[key] for key in ("clip_id", "path", "start_s", "end_s", "has_audio")}
         | {"judges": list(missing[clip["clip_id"]])}
@@ -173,10 +177,7 @@ def tasks(clips: list[Row], missing: Mapping[str, Iterable[str]]) -> list[dict[s
     found = []
     for path, group in groupby(wanted, key=itemgetter("path")):
         film = list(group)
-        found += [
-            {"path": path, "clips": film[i : i + CLIPS_A_TASK]}
-            for i in range(0, len(film), CLIPS_A_TASK)
-        ]
+        found += [{"path": path, "clips": film[i : i + most]} for i in range(0, len(film), most)]
     return found
 
 

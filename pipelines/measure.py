@@ -160,11 +160,12 @@ def gathered(rows: Iterable[Row], parts: dict[str, int]) -> Iterator[list[Row]]:
 def pool(workers: int, parts: int) -> ActorPoolStrategy:
     """One actor a core: decoding is single-threaded, and more workers beat more threads.
 
-    Locally the pool is fixed. On a cluster it may grow, so that the autoscaler sees the need.
+    Locally the pool is fixed, and an actor has one task at a time: a second in its queue is one of
+    the longest while others idle. On a cluster it may grow, and queues are how Ray sees the need.
     """
     now = max(1, min(parts, workers or cluster.cpus()))
     if cluster.is_local():
-        return ActorPoolStrategy(size=min(now, LOCAL_ACTORS))
+        return ActorPoolStrategy(size=min(now, LOCAL_ACTORS), max_tasks_in_flight_per_actor=1)
     most = max(now, min(parts, workers or MOST_ACTORS))
     return ActorPoolStrategy(min_size=1, initial_size=now, max_size=most)
 

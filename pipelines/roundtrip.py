@@ -75,14 +75,14 @@ def round_trips(sample: Sample, clip: Row, reader: Reader, encoder: ClipEncoder)
         row: Row = {"clip_id": sample.clip_id, "rendition": name, "frames": frames}
         rows.append(row | {"psnr_db": None, "sound_db": None, "detail": None})
         try:
-            before = encoder.picture(clip, shape)[:frames]
+            before = encoder.reader.picture(clip, shape)[:frames]
             part = latent[None, :, :latents].float().to(encoder.device)
             above = encoder.config.tile_above
             stills = shape.video != encoder.video.spec
             after = decode_whole_or_tiled(encoder.video, part, above, stills)[0]
             rows[-1]["psnr_db"] = psnr(before, after.movedim(0, -1).cpu())
             if sample.audio is not None and not place:
-                heard = torch.from_numpy(encoder.sound(clip, shape))
+                heard = torch.from_numpy(encoder.reader.sound(clip, shape))
                 sound = sample.audio[None].float().to(encoder.device)
                 back = encoder.audio.decode(sound, samples=shape.samples)[0].cpu()
                 rates = (encoder.audio.decoded_rate, shape.audio.sample_rate)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from curation.world.film import make_film
 from model.geometry import Geometry
 from model.vae import load_video_vae
 from pipelines.attempts import Attempts
-from pipelines.contract import find_set, read_constants, read_contract
+from pipelines.contract import find_set, read_constants, read_contract, read_index
 from pipelines.encode import encode
 from pipelines.encode_clip import ClipEncoder
 from pipelines.encode_config import EncodeConfig, Rendition
+from pipelines.encode_media import ClipReader
 from pipelines.encode_plan import Task
 from pipelines.ledger import Ledger
 from pipelines.storage import DataRoot
@@ -173,11 +175,11 @@ def test_only_failures_are_tried_again(films, config, tmp_path, monkeypatch):
     config = config.model_copy(update={"shard_clips": 9})
     made = []
 
-    def counting(self, row, bucket, clip=ClipEncoder.clip):
+    def counting(self, row, shapes, read=ClipReader.read):
         made.append(row["clip_id"])
-        return clip(self, row, bucket)
+        return read(self, row, shapes)
 
-    monkeypatch.setattr(ClipEncoder, "clip", counting)
+    monkeypatch.setattr(ClipReader, "read", counting)
     encode(root, config, INPUTS)
     lost = [row["clip_id"] for row in rows if row["path"].endswith("0.mp4")]
     made.clear()
@@ -205,10 +207,10 @@ def test_a_clip_that_kills_the_process_is_set_aside(films, config, tmp_path, mon
     class GoneError(BaseException):
         """As far as `encode` can tell the process has ended: nothing below is run."""
 
-    def dies(self, row, bucket, clip=ClipEncoder.clip):
+    def dies(self, row, *given, clip=ClipEncoder.clip):
         if row["clip_id"] == poison:
             raise GoneError
-        return clip(self, row, bucket)
+        return clip(self, row, *given)
 
     monkeypatch.setattr(ClipEncoder, "clip", dies)
     monkeypatch.setattr(Attempts, "end", lambda *_: None)
@@ -225,6 +227,26 @@ def test_a_clip_that_kills_the_process_is_set_aside(films, config, tmp_path, mon
     freed = encode(root, config, INPUTS, replay=["worker_died"])
     assert (freed.total, freed.status["ok"]) == (1, 1)
     assert verify(find_set(root)) == []
+
+
+def test_readers_ahead_change_nothing(films, encoded, config, tmp_path):
+    """Clips that change places, a failure that lands on another clip or is lost, and readers that
+    stay behind, where decoders work ahead of the networks."""
+    root = DataRoot(tmp_path)
+    rows = fill_ledger(root, films)
+    gone = rows[2]["clip_id"]
+    Ledger(root.ledger).append("clips", [rows[2] | {"path": str(films / "gone.mp4")}])
+    tally = encode(root, config.model_copy(update={"readers": 3}), INPUTS)
+    assert tally.reasons == {"unreadable": 1}
+    found, alone = (samples_of(place) for place in (root, encoded))
+    assert found == {key: crc for key, crc in alone.items() if key != gone}
+    assert not [t for t in threading.enumerate() if t.name.startswith("reader")]
+
+
+def samples_of(root):
+    folder = find_set(root)
+    table = read_index(folder, read_contract(folder))
+    return dict(zip(*(table[name].to_pylist() for name in ("key", "crc")), strict=True))
 
 
 def test_nothing_kept_is_said(config, tmp_path):
