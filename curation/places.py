@@ -133,6 +133,12 @@ class Remote:
         if before is not None and self.stat() != before:
             raise StorageError("unreachable", f"{self} changed while it was read; run it again")
 
+    def read_at(self, start: int, count: int) -> bytes:
+        """`count` bytes from `start`. Raises FileNotFoundError, StorageError."""
+        system, path = self._system()
+        file = self._ask(lambda: system.open_input_file(path))
+        return self._ask(partial(self._part, file, count, start))
+
     def read_bytes(self) -> bytes:
         """The whole object. Raises FileNotFoundError, StorageError."""
         return b"".join(self.chunks())

@@ -12,7 +12,7 @@ with code 2 when the disk will not hold what the passes write.
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.files import atomic, write_json
+from curation.headers import header_copy
 from curation.media import MediaReader
 from curation.places import Place
 from curation.progress import progress, say
@@ -79,13 +80,17 @@ def probed(films: list[Source], recipe: Recipe) -> dict[str, float]:
         progress("plan: headers", len(paths), "films") as advance,
     ):
         for path in paths:
-            try:
-                with local_copy(path) as copy:
-                    lengths[path] = reader.probe(copy).seconds
-            except RejectedError:
-                lengths[path] = 0.0
+            lengths[path] = header_seconds(reader, path)
             advance()
     return lengths
+
+
+def header_seconds(reader: MediaReader, path: str) -> float:
+    """Length of a film by its header, or by all of it where that says too little; 0 for none."""
+    for copied in (header_copy, local_copy):
+        with suppress(RejectedError), copied(path) as copy:
+            return reader.probe(copy).seconds
+    return 0.0
 
 
 def tried(recipe: Recipe, sample: list[Source], lengths: dict[str, float]) -> Trial:
