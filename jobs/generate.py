@@ -35,6 +35,7 @@ from jobs.generate_config import GenerateConfig
 from jobs.maker import Maker
 from jobs.memory import check_memory
 from jobs.training import checkpoint
+from jobs.training.copies import fetch_newest
 from pipelines.contract import find_set
 from pipelines.stream import Reader
 
@@ -142,6 +143,8 @@ def again(maker: Maker, card: Path, folder: Path) -> int:
 
 def find_checkpoint(recipe: Recipe) -> Path:
     """The step folder to use. Raises RecipeError."""
+    if not recipe.generate.checkpoint:
+        fetch_newest(recipe)
     return newest_of(recipe.generate.checkpoint or recipe.out / "checkpoints", "checkpoint")
 
 

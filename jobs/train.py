@@ -21,6 +21,7 @@ from curation.progress import say
 from jobs.cli import DONE, FAILED, STOPPED, main_verb
 from jobs.config import Recipe, RecipeError
 from jobs.training import checkpoint
+from jobs.training.copies import copies_of, fetch_newest
 from jobs.training.fit import fit, paused_at
 from jobs.training.follow import following
 from jobs.training.prepare import make_job, target
@@ -39,7 +40,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
         raise RecipeError(f"train knows no word {words[0]!r}; `fresh` starts over at step 0")
     with only_one(recipe.out):
         if words:
-            put_aside(recipe.out)
+            start_over(recipe)
         return train_stages(recipe) if recipe.stages else train(recipe)
 
 
@@ -80,6 +81,7 @@ def train(recipe: Recipe, parent: Parent | None = None) -> int:
     """Prepare, run Ray Train while showing progress, and say what came of it."""
     shards = find_shards(recipe)
     job = make_job(recipe, shards)
+    fetch_newest(recipe)
     start = resume_point(job)
     tracker = Tracker(target(recipe, job, parent), job.log)
     tracker.start()
@@ -150,6 +152,17 @@ def only_one(out: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RecipeError(f"another `reelmill train` runs on {out}; wait for it") from error
         yield
+
+
+def start_over(recipe: Recipe) -> None:
+    """Move an earlier run aside, with what only a store has of it, and forget its copies."""
+    runs = [stage_recipe(recipe, number) for number in range(len(recipe.stages))] or [recipe]
+    for own in runs:
+        fetch_newest(own)
+    put_aside(recipe.out)
+    for own in runs:
+        if copies := copies_of(own):
+            copies.forget()
 
 
 def put_aside(out: Path) -> None:

@@ -123,10 +123,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest of a complete checkpoint. Raises DamagedError naming the file that is wrong."""
-    manifest = _read_json(folder / MANIFEST)
-    value = {key: manifest.get(key) for key in ("step", "world", "files")}
-    if not isinstance(value["files"], dict) or manifest.get("digest") != digest(value):
-        raise DamagedError(f"{folder / MANIFEST} is damaged")
+    value = read_manifest(folder)
     if value["step"] != step_of(folder):
         raise DamagedError(f"{folder} holds step {value['step']}")
     present = {path.relative_to(folder).as_posix() for path in files_of(folder)}
@@ -137,7 +134,16 @@ def verify(folder: Path) -> dict[str, Any]:
         path = folder / relative
         if path.stat().st_size != expected["bytes"] or sha256_file(path) != expected["sha256"]:
             raise DamagedError(f"{path} does not match its hash")
-    return manifest
+    return value
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Step, world and files of a manifest that is whole. Raises DamagedError."""
+    manifest = _read_json(folder / MANIFEST)
+    value = {key: manifest.get(key) for key in ("step", "world", "files")}
+    if not isinstance(value["files"], dict) or manifest.get("digest") != digest(value):
+        raise DamagedError(f"{folder / MANIFEST} is damaged")
+    return value
 
 
 def newest(folder: Path) -> Path | None:

@@ -40,6 +40,8 @@ def train_worker(given: dict[str, Job]) -> None:
     finally:
         run.reader.close()
         run.stream.reader.close()
+        if run.copier:
+            run.copier.wait()
         if run.log:
             run.log.close()
 

@@ -12,6 +12,7 @@ from curation.places import Place
 from jobs.config import Recipe, RecipeError, code_version
 from jobs.training import distil
 from jobs.training.config import FREE, TrainConfig
+from jobs.training.copies import copies_of
 from jobs.training.cost import sample_cost
 from jobs.training.run import Job, granularity
 from jobs.training.start import StartError, freeze, planned
@@ -52,6 +53,7 @@ def make_job(recipe: Recipe, shards: Place) -> Job:
         },
         identity=identity(recipe, contract, model) | teacher,
         texts=prompt_features(config, contract),
+        copies=copies_of(recipe),
     )
 
 

@@ -14,6 +14,7 @@ from curation.places import place
 from curation.progress import say
 from jobs.training import checkpoint, distil, ranks
 from jobs.training.config import TrainConfig
+from jobs.training.copies import Copier, Copies
 from jobs.training.cost import sample_cost
 from jobs.training.engine import Engine, prepare
 from jobs.training.log import MetricsLog
@@ -39,6 +40,7 @@ class Job:
     card: dict[str, Any]  # what model.json says besides the step
     identity: dict[str, Any]  # what a resumed run must share
     texts: tuple[Tensor, ...] = ()  # features of the recipe's sample prompts
+    copies: Copies | None = None  # of checkpoints, where the recipe's storage is an object store
 
     @property
     def folder(self) -> Path:
@@ -83,6 +85,7 @@ class Run:
     cursor: Cursor
     log: MetricsLog | None  # rank 0's
     distiller: distil.Distiller | None = None
+    copier: Copier | None = None  # rank 0's
 
 
 def begin(job: Job) -> Run:
@@ -156,6 +159,7 @@ def begin(job: Job) -> Run:
         cursor,
         log,
         distil.load(config, engine.device, engine.dtype) if config.distil else None,
+        Copier(job.copies, job.log) if job.copies and log is not None else None,
     )
 
 
@@ -210,6 +214,8 @@ def save(run: Run) -> Path:
     path = checkpoint.commit(job.folder, counters.step, write, job.config.keep_last)
     if run.log:
         run.log.add("checkpoint", counters.step, path=str(path.relative_to(job.out)))
+    if run.copier:
+        run.copier.send(path)
     return path
 
 
