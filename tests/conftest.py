@@ -1,7 +1,9 @@
 """What all tests share."""
 
 import os
+import re
 import secrets
+from functools import cache
 from pathlib import Path
 
 # Two test processes on two cores: torch's threads would only wait for each other (75 s for what
@@ -20,9 +22,19 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 import pytest
 import ray
+from xdist.scheduler import LoadScopeScheduling
 
 from pipelines import cluster
 from tests import store as stores
+
+ROOT = Path(__file__).parents[1]
+HEARD = (
+    "tests/curation/test_alignment.py",
+    "tests/jobs/proving/",
+    "tests/jobs/report/",
+    "tests/jobs/test_compare.py",
+    "tests/jobs/test_prove.py",
+)
 
 
 @pytest.fixture(scope="session")
@@ -56,13 +68,27 @@ def proxy(store):
         yield found
 
 
-def pytest_collection_modifyitems(items):
-    """Give all files that need Ray or the store to one process of `make test`.
+class Groups(LoadScopeScheduling):
+    """Whole files to a process of `make test`: what the tests of a file share is made once.
 
-    Two Rays on two cores wait for each other.
+    Files that need Ray or the store are one group (two Rays on two cores wait for each other), and
+    so are those that find onsets: librosa compiles for 30 s in a new environment. Marks say nothing
+    here: xdist 3.8 reads `xdist_group` from an attribute that pytest 9.2 no longer has, and then
+    shares out single tests without a word.
     """
-    shared = {"local_ray", "store"}
-    needs_ray = {item.path for item in items if shared & set(item.fixturenames)}
-    for item in items:
-        group = "ray" if item.path in needs_ray else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.partition("::")[0])
+
+
+@cache
+def group_of(path: str) -> str:
+    """The group of a test file, by its path from the root of the repository."""
+    if re.search(r"\b(local_ray|store)[,)]", (ROOT / path).read_text()):
+        return "ray"
+    return "onsets" if path.startswith(HEARD) else path
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Is asked by xdist's own process."""
+    return Groups(config, log)
