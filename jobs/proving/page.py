@@ -16,7 +16,7 @@ from jobs.report.media import Budget, Shown, read_film, show
 from jobs.report.page import filled
 from jobs.report.proof import preview
 
-CLIPS = 4  # shown a capability, the first ones: none is chosen
+CLIPS = 3  # shown a capability, a row of cards; the first ones: none is chosen
 BOUNDS = {
     "untrained": "untrained",
     "chance": "chance",
