@@ -34,12 +34,20 @@ class Given(Settings):
     start: float | None = Field(0.0, description="seconds into the file; none counts from its end")
 
 
+class Adapted(Settings):
+    """Adapters on a checkpoint, held to their content."""
+
+    sha256: str
+    scale: float
+
+
 class ClipRequest(Settings):
     """Everything that decides a clip's bytes, besides the code."""
 
     prompt: str
     seed: int = Field(ge=0)
     weights: str = Field(description="sha256 of the averaged weights")
+    lora: tuple[Adapted, ...] = ()
     frames: int
     height: int
     width: int
@@ -76,6 +84,7 @@ class ClipRequest(Settings):
         # as it was before there were any
         without = {"asked", "enhancer"} | (set() if self.references else {"references"})
         without |= set() if self.show_references else {"show_references"}
+        without |= set() if self.lora else {"lora"}
         without |= set() if self.piece else {"piece", "overlap"}
         without |= set() if self.refiner else {"refiner", "refiner_steps"}
         return f"clip-{self.seed:04d}-{fingerprint(self.model_dump(mode='json', exclude=without))}"
@@ -99,8 +108,10 @@ def requests(
     weights: str,
     threads: int,
     refiner: tuple[str, dict[str, Any]] | None = None,
+    lora: tuple[Adapted, ...] = (),
 ) -> list[ClipRequest]:
-    """The clips that the recipe asks for, with a refiner's weights and card where there is one.
+    """The clips that the recipe asks for, with a refiner's weights and card where there is one, and
+    the adapters on the checkpoint.
 
     Raises RecipeError naming the field and the fix.
     """
@@ -129,6 +140,7 @@ def requests(
             prompt=prompts[number % len(prompts)],
             seed=config.seed + number,
             weights=weights,
+            lora=lora,
             threads=threads,
             keep=keep,
             given=given,

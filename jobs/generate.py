@@ -32,6 +32,7 @@ from jobs.config import Recipe, RecipeError, code_version
 from jobs.enhance import enhanced
 from jobs.generate_batch import read_batch
 from jobs.generate_config import GenerateConfig
+from jobs.generate_lora import adapters
 from jobs.maker import Maker
 from jobs.memory import check_memory
 from jobs.training import checkpoint
@@ -56,7 +57,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
         refiner = newest_of(config.refiner, "refiner") if config.refiner else None
         folder = find_checkpoint(recipe)
         check_memory([read_request(card)[0]] if card else asked, folder, refiner, config.device)
-        maker = Maker(folder, config.device, refiner)
+        maker = Maker(folder, config.device, refiner, adapters(config))
     except RecipeError:
         raise
     except ValueError as error:  # a damaged checkpoint, other autoencoders
@@ -83,7 +84,8 @@ def requests_of(config: GenerateConfig, recipe: Recipe, maker: Maker) -> list[Cl
     threads = config.threads or (1 if config.workers else len(os.sched_getaffinity(0)))
     prompts = list(config.prompts) or held_out_captions(recipe, config.count)
     refiner = (maker.refiner.weights, maker.refiner.card) if maker.refiner else None
-    return requests(config, prompts, maker.card, maker.weights, threads, refiner)
+    lora = tuple(one.adapted for one in maker.loras)
+    return requests(config, prompts, maker.card, maker.weights, threads, refiner, lora)
 
 
 def make_all(maker: Maker, wanted: list[ClipRequest], folder: Path) -> int:
@@ -126,6 +128,10 @@ def again(maker: Maker, card: Path, folder: Path) -> int:
         raise RecipeError(
             f"{card} was made with other weights than {maker.folder}; give its checkpoint with "
             "--generate.checkpoint"
+        )
+    if request.lora != tuple(one.adapted for one in maker.loras):
+        raise RecipeError(
+            f"{card} was made with other adapters, or none; set generate.lora as it was"
         )
     if request.refiner != (maker.refiner.weights if maker.refiner else None):
         raise RecipeError(

@@ -29,7 +29,7 @@ def entry(value: Any, origin: str, recipe: Recipe) -> GenerateConfig:  # noqa: A
     config = make_recipe(
         {"name": recipe.name, "out": recipe.out, "generate": section}, origin
     ).generate
-    for field in ("device", "checkpoint", "workers", "refiner", "enhance"):
+    for field in ("device", "checkpoint", "lora", "workers", "refiner", "enhance"):
         if getattr(config, field) != getattr(recipe.generate, field):
             raise RecipeError(
                 f"{origin}: {field} is the same for all requests; give it in the recipe or as "

@@ -55,6 +55,10 @@ class GenerateConfig(Settings):
     checkpoint: Path | None = Field(
         None, description="step folder, or folder of them; default the newest of <out>/checkpoints"
     )
+    lora: str | tuple[str, ...] = Field(
+        (), description="adapters of train.lora, one or a list: PATH or PATH@SCALE, of a file, a "
+        "step folder or a run's folder",
+    )  # fmt: skip
     refiner: Path | None = Field(
         None, description="step folder of a refiner, or folder of them, that makes clips large"
     )

@@ -1,6 +1,7 @@
 """Requests shared out over Ray actors, each with the checkpoint loaded once."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from jobs.cli import DONE, FAILED
 from jobs.clip_request import ClipRequest
 from jobs.generate import make_one
 from jobs.generate_config import GenerateConfig
+from jobs.generate_lora import Lora
 from jobs.maker import Maker
 from pipelines.clips import make_clips
 
@@ -16,8 +18,15 @@ from pipelines.clips import make_clips
 class ClipActor:
     """Makes the clip of a row; `folder` must be one that all machines see."""
 
-    def __init__(self, weights: Path, device: str, refiner: Path | None, folder: Path) -> None:
-        self.maker, self.folder = Maker(weights, device, refiner), folder
+    def __init__(
+        self,
+        weights: Path,
+        device: str,
+        refiner: Path | None,
+        folder: Path,
+        loras: Sequence[Lora] = (),
+    ) -> None:
+        self.maker, self.folder = Maker(weights, device, refiner, loras), folder
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Make the clip of {request}; what is wrong with one request stops no other."""
@@ -37,7 +46,7 @@ def spread(maker: Maker, wanted: list[ClipRequest], folder: Path, config: Genera
     if missing:
         rows = make_clips(
             ClipActor,
-            (maker.folder, config.device, refiner, folder.resolve()),
+            (maker.folder, config.device, refiner, folder.resolve(), maker.loras),
             [request.model_dump(mode="json") for request in missing],
             workers=config.workers,
             threads=max(r.threads for r in missing),

@@ -1,6 +1,6 @@
 """A loaded checkpoint that makes the films of requests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from curation.files import sha256_file
 from jobs.clip_request import ClipRequest
 from jobs.clips import Decoders, Film, Latents, Sampling, Scene, decode, sample
 from jobs.config import RecipeError
+from jobs.generate_lora import Lora, with_adapters
 from jobs.given import Known, known
 from jobs.long import make_long
 from jobs.paste import encode_known, pasted
@@ -30,15 +31,18 @@ from pipelines.text_encoder import encoder_of
 class Maker:
     """A loaded checkpoint with its text encoder and autoencoders."""
 
-    def __init__(self, folder: Path, device: str, refiner: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, device: str, refiner: Path | None = None, loras: Sequence[Lora] = ()
+    ) -> None:
         found = checkpoint.read_weights(folder)
+        self.loras = tuple(loras)
         self.folder, self.card = folder, found.card
         self.weights = sha256_file(folder / "ema.safetensors")
         self.decoders: Decoders = load_decoders(found.card)
         self.text: TextCodec = encoder_of(found.card["text"], str(folder), device)
         self.device = torch.device(device)
         model = MMDiT(ModelConfig(**found.card["model"]))
-        model.load_state_dict(found.tensors)
+        model.load_state_dict(with_adapters(found.tensors, loras))
         self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
         self.refiner = Refiner(refiner, found.card, self.device) if refiner else None
 

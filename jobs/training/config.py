@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from curation.settings import Settings
 from jobs.training.distil_config import DistilConfig
 from jobs.training.init_config import InitConfig
+from jobs.training.lora_config import LoraConfig
 
 Scalar = bool | int | float | str
 
@@ -93,6 +94,9 @@ class TrainConfig(Settings):
         (),
         description="parameters that are not trained: video or audio for a tower, or patterns like "
         "blocks.0.*",
+    )
+    lora: LoraConfig | None = Field(
+        None, description="train low-rank adapters beside the weights of `init`, which stay"
     )
     rendition: str = Field("base", description="which rendition of the shards is trained on")
     keyframes: JointKeyframes | None = Field(

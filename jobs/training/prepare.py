@@ -10,7 +10,7 @@ import yaml
 
 from curation.places import Place
 from jobs.config import Recipe, RecipeError, code_version
-from jobs.training import distil
+from jobs.training import distil, lora
 from jobs.training.config import FREE, TrainConfig
 from jobs.training.copies import copies_of
 from jobs.training.cost import sample_cost
@@ -122,6 +122,8 @@ def check_start(config: TrainConfig, model: ModelConfig) -> None:
         freeze(empty, config.freeze)
         if config.init.path:
             planned(empty, config.init)
+        if config.lora:
+            lora.check(empty, config)
     except StartError as error:
         raise RecipeError(str(error)) from error
 

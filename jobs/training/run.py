@@ -12,7 +12,7 @@ from torch import Tensor
 from curation.files import write_json
 from curation.places import place
 from curation.progress import say
-from jobs.training import checkpoint, distil, ranks
+from jobs.training import checkpoint, distil, lora, ranks
 from jobs.training.config import TrainConfig
 from jobs.training.copies import Copier, Copies
 from jobs.training.cost import sample_cost
@@ -24,6 +24,7 @@ from jobs.training.tasks import Objective
 from jobs.training.validate import held_out_rows
 from model.config import ModelConfig
 from model.mmdit import MMDiT
+from model.weights import fingerprint
 from pipelines.contract import read_constants
 from pipelines.stream import DEFAULT_GRANULARITY, Cursor, Reader, Stream
 
@@ -86,6 +87,7 @@ class Run:
     log: MetricsLog | None  # rank 0's
     distiller: distil.Distiller | None = None
     copier: Copier | None = None  # rank 0's
+    base: str = ""  # fingerprint of the weights below adapters
 
 
 def begin(job: Job) -> Run:
@@ -101,7 +103,12 @@ def begin(job: Job) -> Run:
     fresh: list[str] = []
     if found is None and config.init.path:
         fresh = start_from(model, config.init)
-    elif found is not None and config.freeze:  # what is not trained is in no rank's state
+    base = ""
+    if config.lora:
+        if found is None and ranks.rank() == 0:
+            base = fingerprint(model.state_dict(), {})
+        lora.adapt(model, config)
+    if found is not None and (config.freeze or config.lora):  # what is frozen is in no rank's state
         model.load_state_dict(load_file(found / "model.safetensors"))
     freeze(model, config.freeze)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -160,6 +167,7 @@ def begin(job: Job) -> Run:
         log,
         distil.load(config, engine.device, engine.dtype) if config.distil else None,
         Copier(job.copies, job.log) if job.copies and log is not None else None,
+        trainer.get("base", base),
     )
 
 
@@ -199,7 +207,10 @@ def save(run: Run) -> Path:
     def write(folder: Path) -> None:
         run.engine.save(folder)
         if ranks.rank() == 0:
-            checkpoint.write_weights(folder, averaged, plain)
+            adapters = job.config.lora
+            checkpoint.write_weights(folder, lora.usable(averaged, adapters), plain)
+            if adapters:
+                lora.save(folder, averaged, adapters, run.base)
             write_json(
                 folder / "trainer.json",
                 {
@@ -207,6 +218,7 @@ def save(run: Run) -> Path:
                     "cursor": asdict(run.cursor),
                     "granularity": run.stream.granularity,
                     "identity": job.identity,
+                    **({"base": run.base} if run.base else {}),
                 },
             )
             write_json(folder / "model.json", {**job.card, "step": counters.step})
@@ -221,5 +233,6 @@ def save(run: Run) -> Path:
 
 def averaged_model(run: Run) -> MMDiT:
     """The shadow model with the current averaged weights. Collective."""
-    run.shadow.load_state_dict(run.engine.weights(averaged=True))
+    averaged = run.engine.weights(averaged=True)
+    run.shadow.load_state_dict(lora.usable(averaged, run.job.config.lora))
     return run.shadow
