@@ -2,24 +2,24 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import chain, pairwise
 from typing import Any
 
 from curation.progress import say
 from jobs.training import ranks
+from jobs.training.cost import Work
 from jobs.training.curves import add_curves, bad_ids, curves, no_curves, reduce_curves
 from jobs.training.engine import rate
 from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
+from jobs.training.speed import BACKWARD, memory_gib, mfu
 from jobs.training.step import losses, make_batch, weighted
 from jobs.training.tasks import plan_step
 from jobs.training.validate import validate
 from model.mmdit import set_share
 from model.sparse import share_at
 from pipelines.stream import Sample
-
-BACKWARD = 3  # forward and backward cost three times the forward pass
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Taken:
 
     applied: bool
     line: dict[str, float]  # for the log
+    flops: float  # all ranks', padding left out
     trouble: list[str]  # ids of this rank's samples behind a skipped step
     stop: bool  # whether the driver asks to save and stop
 
@@ -55,7 +56,7 @@ def train(run: Run) -> None:
     asked = time.monotonic()
     for cursor, samples in batches:
         waited = time.monotonic() - asked
-        taken = take_step(run, samples)
+        taken = take_step(run, samples, waited)
         run.cursor = cursor
         if not note(run, taken, waited, time.monotonic() - asked):
             return
@@ -70,15 +71,17 @@ def train(run: Run) -> None:
         asked = time.monotonic()
 
 
-def take_step(run: Run, samples: list[Sample]) -> Taken:
-    """One global batch. NaN or Inf in any rank's loss or gradient changes no weight anywhere."""
+def take_step(run: Run, samples: list[Sample], waited: float = 0.0) -> Taken:
+    """One global batch, for which this rank `waited` seconds. NaN or Inf in any rank's loss or
+    gradient changes no weight anywhere.
+    """
     step, config = run.counters.step, run.job.config
     if config.retrofit:
         share = share_at(step, run.job.model.sparse, config.retrofit.by, config.retrofit.every)
         for model in (run.engine.module, run.shadow):
             set_share(model, share)
     alone, total = plan_step(samples, run.objective, run.cursor)
-    sums, tokens, bad = no_curves(), 0, []
+    sums, work, bad = no_curves(), Work(), []
     parts = micro_batches(samples, total.samples, config.micro_batch)
     for number, part in enumerate(parts, 1):
         batch = make_batch(part, run.objective, run.job.model, audio=total.heard > 0, alone=alone)
@@ -87,29 +90,40 @@ def take_step(run: Run, samples: list[Sample]) -> Taken:
         found = losses(run.engine, batch)
         run.engine.backward(weighted(found, config, total), last=number == len(parts))
         sums = add_curves(sums, curves(found, batch))
-        tokens += batch.tokens
+        work += batch.work
         bad += bad_ids(found, batch)
     stepped = run.engine.step(step)
     asked = ranks.rank() == 0 and run.job.stop.exists()
-    means, (all_tokens, stop) = reduce_curves(sums, (float(tokens), float(asked)))
+    means, (stop, waits, *sizes) = reduce_curves(sums, (float(asked), waited, *astuple(work)))
+    everything = Work(*sizes)
     run.counters.samples += total.samples
-    run.counters.tokens += int(all_tokens)
+    run.counters.tokens += int(everything.tokens)
     assert run.stream.cost is not None
     cost = run.stream.cost(run.stream.reader.geometry[samples[0].bucket])
-    passes = BACKWARD + (run.distiller.passes if run.distiller else 0)
-    run.counters.flops += passes * cost * total.samples
-    line = {"samples": float(total.samples), "tokens": all_tokens}
+    teacher = run.distiller.passes if run.distiller else 0
+    passes = run.passes if config.lora else BACKWARD
+    run.counters.flops += (passes + teacher) * cost * total.samples
+    line = {
+        "samples": float(total.samples),
+        "tokens": everything.tokens,
+        "tokens_video": everything.picture,
+        "tokens_audio": everything.sound,
+        "tokens_text": everything.text,
+        "padding": everything.padding / max(1, everything.tokens + everything.padding),
+        "wait_mean_s": waits / ranks.world(),
+    }
+    flops = (run.passes + teacher) * everything.flops
     if not stepped.applied:  # without a bad loss it is the gradient of any of them
         named = list(chain.from_iterable(ranks.gather(bad)))
         trouble = named or list(chain.from_iterable(ranks.gather([s.clip_id for s in samples])))
-        return Taken(applied=False, line=line, trouble=trouble, stop=bool(stop))
+        return Taken(applied=False, line=line, flops=flops, trouble=trouble, stop=bool(stop))
     weights = config.loss
     line["loss"] = weights.video * means.get("loss/video", 0.0)
     line["loss"] += weights.audio * means.get("loss/audio", 0.0)
     if config.keyframes:
         line["loss"] += config.keyframes.weight * means.get("loss/keyframes", 0.0)
     line |= {**means, "grad_norm": stepped.grad_norm, "lr": rate(config, step)}
-    return Taken(applied=True, line=line, trouble=[], stop=bool(stop))
+    return Taken(applied=True, line=line, flops=flops, trouble=[], stop=bool(stop))
 
 
 def micro_batches(samples: list[Sample], whole: int, size: int | None) -> list[list[Sample]]:
@@ -147,6 +161,9 @@ def note(run: Run, taken: Taken, waited: float, took: float) -> bool:
         "step_s": took,
         "samples_per_s": taken.line["samples"] / took,
         "tokens_per_s": taken.line["tokens"] / took,
+        "tflops": taken.flops / took / ranks.world() / 1e12,
+        **mfu(taken.flops / took / ranks.world(), run.peak),
+        "memory_gib": memory_gib(run.engine.device),
     }
     run.log.add("step", counters.step, **line)
     if stop:

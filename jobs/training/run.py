@@ -19,6 +19,7 @@ from jobs.training.cost import sample_cost
 from jobs.training.engine import Engine, prepare
 from jobs.training.log import MetricsLog
 from jobs.training.references import wants_other
+from jobs.training.speed import BACKWARD, device_of, passes
 from jobs.training.start import freeze, listed, start_from
 from jobs.training.tasks import Objective
 from jobs.training.validate import held_out_rows
@@ -88,6 +89,8 @@ class Run:
     distiller: distil.Distiller | None = None
     copier: Copier | None = None  # rank 0's
     base: str = ""  # fingerprint of the weights below adapters
+    passes: float = BACKWARD  # what a step costs, in forward passes
+    peak: float | None = None  # FLOP/s of a device, where it is known
 
 
 def begin(job: Job) -> Run:
@@ -143,15 +146,12 @@ def begin(job: Job) -> Run:
         engine.load(found)
         counters, cursor = Counters(**trainer["counters"]), Cursor(**trainer["cursor"])
     log = MetricsLog(job.log, counters.step) if ranks.rank() == 0 else None
+    sizes = sum(p.numel() for p in shadow.parameters())
+    device, peak = device_of(config)
     if log is not None:
-        sizes = [p.numel() for p in shadow.parameters()]
-        log.add(
-            "start",
-            counters.step,
-            parameters=sum(sizes),
-            trained=trained,
-            workers=ranks.world(),
-        )
+        about = {"workers": ranks.world(), "device": device}
+        about |= {"peak_tflops": peak / 1e12} if peak else {}
+        log.add("start", counters.step, parameters=sizes, trained=trained, **about)
         if fresh:
             say(f"train: {len(fresh)} parameters start fresh: {listed(fresh)}")
     return Run(
@@ -168,6 +168,8 @@ def begin(job: Job) -> Run:
         distil.load(config, engine.device, engine.dtype) if config.distil else None,
         Copier(job.copies, job.log) if job.copies and log is not None else None,
         trainer.get("base", base),
+        passes(trained, sizes),
+        peak,
     )
 
 

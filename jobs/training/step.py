@@ -16,7 +16,7 @@ from torch import Tensor
 
 from jobs.training import ranks
 from jobs.training.config import CaptionMix, TrainConfig
-from jobs.training.cost import count_tokens
+from jobs.training.cost import Work, work_of
 from jobs.training.references import references_of
 from jobs.training.sharpen import stack, unknown, with_keyframes
 from jobs.training.tasks import MUTE, NO_PICTURE, Counts, Objective, hears, task_of
@@ -49,7 +49,7 @@ class Batch:
     audio_target: Tensor | None  # [B,C,L]
     makes_video: Tensor  # [B] bool: not where the picture is given
     makes_audio: Tensor  # [B] bool: where there is sound and it is not given
-    tokens: int
+    work: Work
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,6 @@ def make_batch(
         )
         target = flow.velocity(heard, noise_audio).to(o.device)
     shown = video if alone is not Task.TEXT_TO_AUDIO else None
-    tokens = count_tokens(shown, sound, model.patch) + int(text_mask.sum())
     return Batch(
         ids=[s.clip_id for s in samples],
         tasks=tasks,
@@ -157,7 +156,7 @@ def make_batch(
         makes_audio=torch.tensor(
             [audio and hears(s, t) for s, t in zip(samples, tasks, strict=True)]
         ),
-        tokens=tokens,
+        work=work_of(shown, sound, text_mask, model),
     )
 
 

@@ -16,7 +16,8 @@ from pipelines.contract import set_current
 from pipelines.storage import DataRoot
 
 pytestmark = pytest.mark.chaos
-CLOCKS = {"time", "wait_s", "step_s", "samples_per_s", "tokens_per_s"}
+CLOCKS = {"time", "wait_s", "wait_mean_s", "step_s", "samples_per_s", "tokens_per_s"}
+CLOCKS |= {"tflops", "mfu", "memory_gib"}
 TRAIN = {
     "model": {"width": 32, "heads": 2, "dual": 1, "single": 1},
     "steps": 60,

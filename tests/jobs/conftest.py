@@ -26,7 +26,8 @@ TINY = {
     "checkpoint_every": 4,
     "workers": 1,
 }
-CLOCKS = {"time", "wait_s", "step_s", "samples_per_s", "tokens_per_s"}
+CLOCKS = {"time", "wait_s", "wait_mean_s", "step_s", "samples_per_s", "tokens_per_s"}
+CLOCKS |= {"tflops", "mfu", "memory_gib"}
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_keyframes_are_denoised_with_their_clip(joint):
     assert weighted(found, joint.objective.config, total).item() == pytest.approx(expected.item())
     assert curves(found, batch)["loss/keyframes"][1] == len(samples)
     picture = 3 * 1 * 1 + 2 * 2 * 2
-    assert batch.tokens >= len(samples) * (picture + samples[0].geometry.audio_latents)
+    assert batch.work.tokens >= len(samples) * (picture + samples[0].geometry.audio_latents)
     alone = losses(model, make_batch(samples[:1], joint.objective, joint.job.model, audio=True))
     assert alone.keyframes.item() == pytest.approx(found.keyframes[0].item(), rel=1e-5)
 
