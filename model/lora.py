@@ -100,8 +100,14 @@ def merged(
 
 def save(path: Path, adapter: Adapter) -> None:
     """Write a file of adapters."""
-    told = {"r": adapter.rank, "lora_alpha": adapter.alpha, "target_modules": adapter.layers}
-    header = {"format": "pt", HEADER: json.dumps(told, sort_keys=True), "base": adapter.base}
+    told = {
+        "r": adapter.rank,
+        "lora_alpha": adapter.alpha,
+        "target_modules": adapter.layers,
+        "base_model_name_or_path": adapter.base,
+    }
+    # one key: safetensors writes several in another order each time, and bytes should repeat
+    header = {HEADER: json.dumps(told, sort_keys=True)}
     save_file({n: t.contiguous() for n, t in adapter.tensors.items()}, path, metadata=header)
 
 
@@ -123,4 +129,4 @@ def read(path: Path) -> Adapter:
         raise ValueError(f"{path}: {bad[0]} has NaN or Inf")
     if not tensors or rank < 1:
         raise ValueError(f"{path} holds no adapters")
-    return Adapter(tensors, rank, alpha, header.get("base", ""))
+    return Adapter(tensors, rank, alpha, str(told.get("base_model_name_or_path") or ""))

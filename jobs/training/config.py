@@ -8,6 +8,7 @@ from curation.settings import Settings
 from jobs.training.distil_config import DistilConfig
 from jobs.training.init_config import InitConfig
 from jobs.training.lora_config import LoraConfig
+from jobs.training.outlier_config import OutlierConfig
 
 Scalar = bool | int | float | str
 
@@ -151,7 +152,10 @@ class TrainConfig(Settings):
     )
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights")
     max_bad_steps: int = Field(
-        5, ge=1, description="steps in a row with NaN or Inf after which the job stops"
+        5, ge=1, description="steps in a row that are skipped, after which the job stops"
+    )
+    outlier: OutlierConfig | None = Field(
+        None, description="skip steps whose gradient is far larger than those before"
     )
 
     validate_every: int = Field(250, ge=0, description="steps between held-out losses; 0 never")
@@ -203,6 +207,8 @@ class TrainConfig(Settings):
             raise ValueError("compile is for device: cuda; on a CPU it takes longer than it saves")
         if self.zero == 0 and self.dtype != "float32":
             raise ValueError(f"zero=0 keeps no float32 master of {self.dtype} weights; use zero=1")
+        if self.outlier and self.optimizer == "muon":
+            raise ValueError("outlier: muon's updates have one size whatever the gradient's is")
         if not any(self.tasks.model_dump().values()):
             raise ValueError("tasks: at least one weight must be above 0")
         if not any((self.captions.short, self.captions.long, self.captions.structured)):

@@ -30,6 +30,16 @@ class Work:
         """All real tokens."""
         return self.picture + self.sound + self.text
 
+    def line(self) -> dict[str, float]:
+        """For the log; `padding` as a share of all tokens that are computed."""
+        return {
+            "tokens": self.tokens,
+            "tokens_video": self.picture,
+            "tokens_audio": self.sound,
+            "tokens_text": self.text,
+            "padding": self.padding / max(1, self.tokens + self.padding),
+        }
+
     def __add__(self, other: "Work") -> "Work":
         return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 

@@ -76,3 +76,9 @@ def bad_ids(found: Losses, batch: Batch) -> list[str]:
     """Samples of this rank whose loss is not finite."""
     sound = torch.isfinite(torch.stack([found.video, found.audio, found.keyframes])).all(0)
     return [name for name, good in zip(batch.ids, sound.tolist(), strict=True) if not good]
+
+
+def by_loss(found: Losses, batch: Batch) -> list[tuple[float, str]]:
+    """The loss of each sample of this rank, and its id."""
+    whole = (found.video + found.audio + found.keyframes).detach().tolist()
+    return list(zip(whole, batch.ids, strict=True))

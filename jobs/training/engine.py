@@ -1,7 +1,7 @@
 """The DeepSpeed seam: sharded AdamW or Muon, skipped steps, averaged weights, saving and loading.
 
-Nothing outside this file and `fragments` knows DeepSpeed. It is imported inside `import_deepspeed`,
-since importing takes 5 s and only training workers need it.
+Nothing outside this file, `fragments` and `outlier` knows DeepSpeed. It is imported inside
+`import_deepspeed`, since importing takes 5 s and only training workers need it.
 """
 
 import math
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from jobs.training import fragments
 from jobs.training.config import TrainConfig
+from jobs.training.outlier import Guard
 
 STATE = "state"  # the sub-folder of a step's folder that holds every rank's fragments
 BUCKET = 2_000_000  # elements; DeepSpeed's 5e8 would take 2 GB a rank for any model
@@ -27,10 +28,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Stepped:
-    """What one optimizer step did. A step with NaN or Inf in its gradient changes nothing."""
+    """What one optimizer step did. A step with NaN or Inf in its gradient, or with a norm above the
+    limit, changes nothing.
+    """
 
     applied: bool
-    grad_norm: float
+    grad_norm: float  # infinite where it has none
 
 
 def deepspeed_config(config: TrainConfig, elements: int) -> dict[str, Any]:
@@ -173,6 +176,8 @@ class Engine:
         self.device = torch.device(self.deepspeed.device)
         self.dtype = DTYPES[config.dtype]
         self.average = [part.clone() for part in self._masters()]
+        guarded = config.outlier and config.zero
+        self.guard = Guard(self.deepspeed.optimizer, config.zero) if guarded else None
 
     def __call__(self, *inputs: Any) -> Any:  # noqa: ANN401 - the model's own signature
         """Forward pass of the wrapped model."""
@@ -191,12 +196,16 @@ class Engine:
         self.deepspeed.set_gradient_accumulation_boundary(last)
         self.deepspeed.backward(loss)
 
-    def step(self, step: int) -> Stepped:
-        """Optimizer step number `step` by what `backward` gathered. Collective."""
+    def step(self, step: int, limit: float = math.inf) -> Stepped:
+        """Optimizer step number `step` by what `backward` gathered, unless its norm is above
+        `limit`, which only counts where `outlier` is set. Collective.
+        """
         norm = self._plain_norm() if self.config.zero == 0 else None
-        if norm is not None and not math.isfinite(norm):
+        if norm is not None and not (math.isfinite(norm) and norm <= limit):
             self.deepspeed.zero_grad()
-            return Stepped(applied=False, grad_norm=math.inf)
+            return Stepped(applied=False, grad_norm=norm if math.isfinite(norm) else math.inf)
+        if self.guard:
+            self.guard.watch(limit)
         for group in self.deepspeed.optimizer.param_groups:
             peak = self.config.muon_lr if group.get("use_muon") else self.config.lr
             group["lr"] = rate(self.config, step) * (peak / self.config.lr)
@@ -204,7 +213,7 @@ class Engine:
         if self.config.zero == 3:  # it would step again by the last gradient of weights without one
             self.deepspeed.optimizer.grad_partitions_flat_buffer.zero_()
         if norm is None and self.deepspeed.optimizer.overflow:
-            return Stepped(applied=False, grad_norm=math.inf)
+            return Stepped(applied=False, grad_norm=float(self.guard.norm if self.guard else "inf"))
         self._update_average(step)
         if norm is None:
             norm = float(self.deepspeed.get_global_grad_norm() or 0.0)

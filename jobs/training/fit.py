@@ -68,7 +68,7 @@ def fit(recipe: Recipe, job: Job) -> str:
     stopped = [line for line in lines[-2:] if line["kind"] == "stopped"]
     if stopped:
         ids = ", ".join(stopped[0]["ids"][:5])
-        return f"{stopped[0]['in_a_row']} steps in a row had NaN or Inf, last with {ids}"
+        return f"{stopped[0]['in_a_row']} steps in a row were skipped, last with {ids}"
     return ""
 
 

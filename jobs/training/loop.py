@@ -2,35 +2,59 @@
 
 import math
 import time
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from itertools import chain, pairwise
 from typing import Any
 
 from curation.progress import say
 from jobs.training import ranks
 from jobs.training.cost import Work
-from jobs.training.curves import add_curves, bad_ids, curves, no_curves, reduce_curves
+from jobs.training.curves import (
+    Curves,
+    add_curves,
+    bad_ids,
+    by_loss,
+    curves,
+    no_curves,
+    reduce_curves,
+)
 from jobs.training.engine import rate
 from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
 from jobs.training.speed import BACKWARD, memory_gib, mfu
 from jobs.training.step import losses, make_batch, weighted
-from jobs.training.tasks import plan_step
+from jobs.training.tasks import Counts, plan_step
 from jobs.training.validate import validate
+from model.conditions import Task
 from model.mmdit import set_share
 from model.sparse import share_at
 from pipelines.stream import Sample
+
+
+@dataclass
+class Learned:
+    """What a rank's part of a batch said."""
+
+    sums: Curves
+    work: Work = field(default_factory=Work)
+    bad: list[str] = field(default_factory=list)  # ids of samples whose loss is not finite
+    by_loss: list[tuple[float, str]] = field(default_factory=list)  # where outliers are watched
 
 
 @dataclass(frozen=True)
 class Taken:
     """What one step did."""
 
-    applied: bool
     line: dict[str, float]  # for the log
     flops: float  # all ranks', padding left out
-    trouble: list[str]  # ids of this rank's samples behind a skipped step
     stop: bool  # whether the driver asks to save and stop
+    trouble: list[str] = field(default_factory=list)  # ids of samples behind a skipped step
+    outlier: dict[str, float] = field(default_factory=dict)  # norm and limit, where they were why
+
+    @property
+    def applied(self) -> bool:
+        """Whether it was not skipped."""
+        return not self.trouble
 
 
 def train_worker(given: dict[str, Job]) -> None:
@@ -73,7 +97,7 @@ def train(run: Run) -> None:
 
 def take_step(run: Run, samples: list[Sample], waited: float = 0.0) -> Taken:
     """One global batch, for which this rank `waited` seconds. NaN or Inf in any rank's loss or
-    gradient changes no weight anywhere.
+    gradient, or a gradient that is an outlier, changes no weight anywhere.
     """
     step, config = run.counters.step, run.job.config
     if config.retrofit:
@@ -81,21 +105,13 @@ def take_step(run: Run, samples: list[Sample], waited: float = 0.0) -> Taken:
         for model in (run.engine.module, run.shadow):
             set_share(model, share)
     alone, total = plan_step(samples, run.objective, run.cursor)
-    sums, work, bad = no_curves(), Work(), []
-    parts = micro_batches(samples, total.samples, config.micro_batch)
-    for number, part in enumerate(parts, 1):
-        batch = make_batch(part, run.objective, run.job.model, audio=total.heard > 0, alone=alone)
-        if run.distiller:
-            batch = run.distiller.retarget(batch, run.engine)
-        found = losses(run.engine, batch)
-        run.engine.backward(weighted(found, config, total), last=number == len(parts))
-        sums = add_curves(sums, curves(found, batch))
-        work += batch.work
-        bad += bad_ids(found, batch)
-    stepped = run.engine.step(step)
+    limit = run.watch.limit() if run.watch else math.inf
+    learned = learn(run, samples, alone, total)
+    stepped = run.engine.step(step, limit)
     asked = ranks.rank() == 0 and run.job.stop.exists()
-    means, (stop, waits, *sizes) = reduce_curves(sums, (float(asked), waited, *astuple(work)))
-    everything = Work(*sizes)
+    extra = (float(asked), waited, *astuple(learned.work))
+    means, (stop, waits, *work) = reduce_curves(learned.sums, extra)
+    everything = Work(*work)
     run.counters.samples += total.samples
     run.counters.tokens += int(everything.tokens)
     assert run.stream.cost is not None
@@ -103,27 +119,50 @@ def take_step(run: Run, samples: list[Sample], waited: float = 0.0) -> Taken:
     teacher = run.distiller.passes if run.distiller else 0
     passes = run.passes if config.lora else BACKWARD
     run.counters.flops += (passes + teacher) * cost * total.samples
-    line = {
-        "samples": float(total.samples),
-        "tokens": everything.tokens,
-        "tokens_video": everything.picture,
-        "tokens_audio": everything.sound,
-        "tokens_text": everything.text,
-        "padding": everything.padding / max(1, everything.tokens + everything.padding),
-        "wait_mean_s": waits / ranks.world(),
-    }
+    line = {"samples": float(total.samples), **everything.line()}
+    line["wait_mean_s"] = waits / ranks.world()
     flops = (run.passes + teacher) * everything.flops
-    if not stepped.applied:  # without a bad loss it is the gradient of any of them
-        named = list(chain.from_iterable(ranks.gather(bad)))
-        trouble = named or list(chain.from_iterable(ranks.gather([s.clip_id for s in samples])))
-        return Taken(applied=False, line=line, flops=flops, trouble=trouble, stop=bool(stop))
+    if not stepped.applied:
+        large = math.isfinite(stepped.grad_norm)
+        why = {"grad_norm": stepped.grad_norm, "limit": limit} if large else {}
+        return Taken(line, flops, bool(stop), trouble_of(learned, samples, large=large), why)
+    if run.watch:
+        run.watch.taken(stepped.grad_norm)
     weights = config.loss
     line["loss"] = weights.video * means.get("loss/video", 0.0)
     line["loss"] += weights.audio * means.get("loss/audio", 0.0)
     if config.keyframes:
         line["loss"] += config.keyframes.weight * means.get("loss/keyframes", 0.0)
     line |= {**means, "grad_norm": stepped.grad_norm, "lr": rate(config, step)}
-    return Taken(applied=True, line=line, flops=flops, trouble=[], stop=bool(stop))
+    return Taken(line, flops, bool(stop))
+
+
+def learn(run: Run, samples: list[Sample], alone: Task | None, total: Counts) -> Learned:
+    """Forward and backward passes of this rank's part of a batch. Collective."""
+    config, done = run.job.config, Learned(no_curves())
+    parts = micro_batches(samples, total.samples, config.micro_batch)
+    for number, part in enumerate(parts, 1):
+        batch = make_batch(part, run.objective, run.job.model, audio=total.heard > 0, alone=alone)
+        if run.distiller:
+            batch = run.distiller.retarget(batch, run.engine)
+        found = losses(run.engine, batch)
+        run.engine.backward(weighted(found, config, total), last=number == len(parts))
+        done.sums = add_curves(done.sums, curves(found, batch))
+        done.work += batch.work
+        done.bad += bad_ids(found, batch)
+        done.by_loss += by_loss(found, batch) if run.watch else []
+    return done
+
+
+def trouble_of(learned: Learned, samples: list[Sample], *, large: bool) -> list[str]:
+    """The samples behind a skipped step: those with a bad loss, or all where none has one; of a
+    large gradient all, the largest loss first. Collective.
+    """
+    if large:
+        found = sorted(chain.from_iterable(ranks.gather(learned.by_loss)), reverse=True)
+        return [name for _, name in found]
+    named = list(chain.from_iterable(ranks.gather(learned.bad)))
+    return named or list(chain.from_iterable(ranks.gather([s.clip_id for s in samples])))
 
 
 def micro_batches(samples: list[Sample], whole: int, size: int | None) -> list[list[Sample]]:
@@ -148,8 +187,17 @@ def note(run: Run, taken: Taken, waited: float, took: float) -> bool:
     if run.log is None:
         return not stop
     if not taken.applied:
-        run.log.add("bad", counters.step, ids=taken.trouble, in_a_row=counters.bad_in_a_row)
-        say(f"step {counters.step} skipped, NaN or Inf with {', '.join(taken.trouble[:3])}")
+        run.log.add(
+            "bad",
+            counters.step,
+            ids=taken.trouble,
+            in_a_row=counters.bad_in_a_row,
+            **taken.outlier,
+        )
+        why = "NaN or Inf"
+        if taken.outlier:
+            why = "gradient norm {grad_norm:.4g} above {limit:.4g}".format(**taken.outlier)
+        say(f"step {counters.step} skipped, {why} with {', '.join(taken.trouble[:3])}")
     line: dict[str, Any] = {
         **taken.line,
         "samples_seen": counters.samples,

@@ -18,6 +18,7 @@ from jobs.training.copies import Copier, Copies
 from jobs.training.cost import sample_cost
 from jobs.training.engine import Engine, prepare
 from jobs.training.log import MetricsLog
+from jobs.training.outlier import Watch
 from jobs.training.references import wants_other
 from jobs.training.speed import BACKWARD, device_of, passes
 from jobs.training.start import freeze, listed, start_from
@@ -91,6 +92,7 @@ class Run:
     base: str = ""  # fingerprint of the weights below adapters
     passes: float = BACKWARD  # what a step costs, in forward passes
     peak: float | None = None  # FLOP/s of a device, where it is known
+    watch: Watch | None = None  # over the size of gradients
 
 
 def begin(job: Job) -> Run:
@@ -170,6 +172,7 @@ def begin(job: Job) -> Run:
         trainer.get("base", base),
         passes(trained, sizes),
         peak,
+        Watch(config.outlier, trainer.get("norms", ())) if config.outlier else None,
     )
 
 
@@ -221,6 +224,7 @@ def save(run: Run) -> Path:
                     "granularity": run.stream.granularity,
                     "identity": job.identity,
                     **({"base": run.base} if run.base else {}),
+                    **({"norms": list(run.watch.norms)} if run.watch else {}),
                 },
             )
             write_json(folder / "model.json", {**job.card, "step": counters.step})

@@ -35,13 +35,18 @@ def settings(first, **changes):
 
 @pytest.mark.parametrize(
     ("zero", "changes"),
-    [(0, {}), (1, {"dtype": "bfloat16"}), (2, {"optimizer": "muon"}), (3, {"recompute": "block"})],
+    [
+        (1, {"dtype": "bfloat16"}),
+        (2, {"optimizer": "muon"}),
+        pytest.param(0, {}, marks=pytest.mark.slow),
+        pytest.param(3, {"recompute": "block"}, marks=pytest.mark.slow),
+    ],
 )
 def test_only_adapters_move(tmp_path, shards, tiny, train_alone, first, zero, changes):
     """Catches a base that is trained too, adapters that are not, and a file that is not what a
     checkpoint's averaged weights are the base and it.
     """
-    lines = train_alone(tiny(tmp_path, shards, **settings(first, steps=3, zero=zero, **changes)))
+    lines = train_alone(tiny(tmp_path, shards, **settings(first, steps=2, zero=zero, **changes)))
     base, step = load_file(last(first) / "ema.safetensors"), last(tmp_path)
     kept, used = (load_file(step / f"{kind}.safetensors") for kind in ("model", "ema"))
     near = 1e-2 if "dtype" in changes else 0
@@ -66,11 +71,11 @@ def test_only_adapters_move(tmp_path, shards, tiny, train_alone, first, zero, ch
 def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, shards, tiny, train_alone, first):
     """Catches a base, an adapter, an average or a moment that is lost on the way."""
     one, two = tmp_path / "one", tmp_path / "two"
-    given = settings(first, steps=6, checkpoint_every=3, validate_every=2)
+    given = settings(first, steps=4, checkpoint_every=2, validate_every=3)
     straight = train_alone(tiny(one, shards, **given))
     shutil.copytree(one, two)
     shutil.rmtree(last(two))
-    assert last(two).name == "step-00000003"
+    assert last(two).name == "step-00000002"
     again = train_alone(tiny(two, shards, **given))
     curves = [[(x["step"], x["loss"]) for x in lines if "loss" in x] for lines in (straight, again)]
     assert curves[0] == curves[1]

@@ -107,14 +107,14 @@ def test_adapters_learn_one_batch():
     inputs, wanted = make_media(), [torch.randn(v.shape) for v in velocities(base)]
     before = {name: p.clone() for name, p in model.named_parameters() if not p.requires_grad}
     free = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(free, lr=0.02)
     found = []
-    for _ in range(60):
+    for _ in range(30):
         loss = sum(((v - w) ** 2).mean() for v, w in zip(model(*inputs), wanted, strict=True))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        found.append(float(loss))
+        gradients = torch.autograd.grad(loss, free)
+        with torch.no_grad():
+            for parameter, gradient in zip(free, gradients, strict=True):
+                parameter -= 0.01 * gradient.sign()
+        found.append(loss.item())
     assert found[-1] < 0.7 * found[0]
     named = dict(model.named_parameters())
     assert all(torch.equal(named[name], value) for name, value in before.items())
