@@ -1,11 +1,13 @@
 """Clips of a base with adapters on it."""
 
 import pytest
+import torch
 
 from benchmarks.random_shards import make_set
 from jobs.config import Recipe, RecipeError
 from jobs.generate import run
 from jobs.generate_config import GenerateConfig
+from jobs.generate_lora import adapters, with_adapters
 from jobs.training import checkpoint
 from jobs.training.loop import train_worker
 from tests.embedded_vaes import save_vaes, with_vaes
@@ -34,28 +36,46 @@ def make(root, base="base", words=(), **fields):
     return max((root / base / "clips").glob("*.mp4"), key=lambda path: path.stat().st_mtime_ns)
 
 
-def test_base_and_adapters_are_what_was_trained(trained):
-    """Catches adapters that are left out, scaled wrongly or taken for other ones."""
+def weights(root, run):
+    return checkpoint.read_weights(checkpoint.newest(root / run / "checkpoints")).tensors
+
+
+def test_merged_weights_are_those_of_the_run(trained, capfd):
+    """Catches a scale that is lost, and other weights below an adapter without a word."""
+    base, whole = weights(trained, "base"), weights(trained, "more")
+    once, none = (
+        with_adapters(base, adapters(GenerateConfig(lora=f"{trained / 'more'}{scale}")))
+        for scale in ("", "@0")
+    )
+    assert once.keys() == whole.keys()
+    assert all(torch.equal(once[name], whole[name]) for name in whole)
+    assert all(torch.equal(none[name], base[name]) for name in base)
+    assert not all(torch.equal(whole[name], base[name]) for name in base)
+    step = checkpoint.newest(trained / "more/checkpoints")
+    halves = adapters(GenerateConfig(lora=(f"{step}@0.5", f"{step / 'adapter.safetensors'}@0.5")))
+    for name, value in with_adapters(base, halves).items():
+        torch.testing.assert_close(value, whole[name])
+    assert "other weights" not in capfd.readouterr().err
+    with_adapters(whole, halves)
+    assert "was trained on other weights" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_base_and_adapters_make_the_clip_of_the_run(trained):
+    """Catches adapters that are left out of a request, or of its name and json."""
     plain, whole = make(trained), make(trained, "more")
     both = make(trained, lora=f"{trained / 'more'}")
     assert both.read_bytes() == whole.read_bytes()
     assert both.read_bytes() != plain.read_bytes()
-    assert make(trained, lora=f"{trained / 'more'}@0").read_bytes() == plain.read_bytes()
-    step = checkpoint.newest(trained / "more/checkpoints")
-    halves = [f"{step}@0.5", f"{step / 'adapter.safetensors'}@0.5"]
-    assert len({make(trained, lora=halves).name, both.name, plain.name}) == 3
     card = both.with_suffix(".json")
     assert make(trained, words=[str(card)], lora=str(trained / "more")) == both
     with pytest.raises(RecipeError, match=r"set generate\.lora as it was"):
         make(trained, words=[str(card)])
 
 
-def test_what_is_no_adapter_of_the_base_is_refused(trained, capfd):
-    """Catches a base taken for an adapter, and other weights below one without a word."""
+def test_what_is_no_adapter_is_refused(trained):
+    """Catches a base taken for an adapter."""
     with pytest.raises(RecipeError, match=r"was .*base trained with train\.lora"):
-        make(trained, lora=str(trained / "base"))
-    with pytest.raises(RecipeError, match="holds no checkpoint"):
-        make(trained, lora="nowhere")
-    assert "other weights" not in capfd.readouterr().err
-    make(trained, "more", lora=str(trained / "more"))
-    assert "was trained on other weights" in capfd.readouterr().err
+        adapters(GenerateConfig(lora=str(trained / "base")))
+    with pytest.raises(RecipeError, match=r"generate\.lora: .* holds no checkpoint"):
+        adapters(GenerateConfig(lora="nowhere"))
