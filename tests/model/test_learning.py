@@ -7,7 +7,7 @@ import torch
 from model.flow import interpolate, loss, velocity
 from tests.model.helpers import GEOMETRY, make_media, make_model
 
-STEPS = 150
+STEPS = 60
 
 
 def test_one_batch_is_learned_by_heart():
