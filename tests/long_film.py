@@ -6,7 +6,7 @@ import numpy as np
 
 from curation.media_write import write_clip
 
-FPS, RATE, SECONDS = 8, 8_000, 250
+FPS, RATE, SECONDS = 4, 8_000, 241
 SHOTS_S = (3, 4, 5, 6, 7)
 
 
