@@ -1,5 +1,7 @@
 """A chain of trainings: what is handed on, what is passed over, and what is refused at once."""
 
+import shutil
+
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -23,7 +25,8 @@ STAGES = [
 
 
 @pytest.fixture
-def recipe(tmp_path, shards):
+def recipe(tmp_path, shards, empty_mlflow):
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     linked = tmp_path / "run/data/shards/set"
     linked.parent.mkdir(parents=True)
     linked.symlink_to(shards)

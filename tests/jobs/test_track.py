@@ -1,6 +1,7 @@
 """The log is the truth; MLflow is a copy that may be late, never wrong."""
 
 import json
+import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +14,8 @@ from jobs.training.track import Target, Tracker, numbers, take
 
 
 @pytest.fixture
-def target(tmp_path):
+def target(tmp_path, empty_mlflow):
+    shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     out = tmp_path / "out"
     out.mkdir()
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
