@@ -41,7 +41,11 @@ def straight_muon(tmp_path_factory, shards, tiny, train_alone):
 
 @pytest.mark.parametrize(
     ("optimizer", "straight_run", "stop"),
-    [("adamw", "straight", 5), ("adamw", "straight", 7), ("muon", "straight_muon", 7)],
+    [
+        ("adamw", "straight", 5),
+        pytest.param("adamw", "straight", 7, marks=pytest.mark.slow),
+        ("muon", "straight_muon", 7),
+    ],
 )
 def test_killed_run_ends_as_if_never_killed(
     tmp_path, monkeypatch, request, shards, tiny, train_alone, facts, optimizer, straight_run, stop

@@ -53,12 +53,16 @@ def test_two_ranks_then_one(tmp_path, shards, tiny, train_alone, straight):
     check_same(tmp_path, straight, [2, 1])
 
 
-@pytest.mark.parametrize(("zero", "dtype"), [(0, "float32"), (1, "float32"), (2, "bfloat16")])
+@pytest.mark.parametrize(
+    ("zero", "dtype"),
+    [(0, "float32"), pytest.param(1, "float32", marks=pytest.mark.slow), (2, "bfloat16")],
+)
 def test_parts_of_a_batch_make_the_whole(tmp_path, shards, tiny, train_alone, zero, dtype):
     """Catches a part whose gradient is lost, counted twice or divided by the number of parts."""
     found = {}
     for size in (None, 3, 1):
-        settings = {**SETTINGS, "zero": zero, "dtype": dtype, "micro_batch": size}
+        settings = {**SETTINGS, "validate_every": 0, "zero": zero, "dtype": dtype, "steps": 3}
+        settings["micro_batch"] = size
         train_alone(tiny(tmp_path / str(size), shards, **settings))
         found[size] = curve(tmp_path / str(size))
     near = 1e-5 if dtype == "float32" else 1e-2
