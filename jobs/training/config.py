@@ -97,7 +97,7 @@ class TrainConfig(Settings):
         "blocks.0.*",
     )
     lora: LoraConfig | None = Field(
-        None, description="train low-rank adapters beside the weights of `init`, which stay"
+        None, description="train adapters {rank, alpha, modules} beside the weights of `init`"
     )
     rendition: str = Field("base", description="which rendition of the shards is trained on")
     keyframes: JointKeyframes | None = Field(
@@ -155,7 +155,7 @@ class TrainConfig(Settings):
         5, ge=1, description="steps in a row that are skipped, after which the job stops"
     )
     outlier: OutlierConfig | None = Field(
-        None, description="skip steps whose gradient is far larger than those before"
+        None, description="skip steps of far too large a gradient {times, window, after}"
     )
 
     validate_every: int = Field(250, ge=0, description="steps between held-out losses; 0 never")
