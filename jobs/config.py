@@ -12,6 +12,7 @@ from curation.judges.config import JudgeConfig
 from curation.places import place
 from curation.settings import Settings
 from curation.world.config import WorldConfig
+from jobs.evaluate_config import EvaluateConfig
 from jobs.generate_config import GenerateConfig
 from jobs.prove_config import ProveConfig
 from jobs.training.config import TrainConfig
@@ -73,6 +74,7 @@ class Recipe(Settings):
     )
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
     prove: ProveConfig = Field(default_factory=ProveConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
 
     @field_validator("out", mode="before")
     @classmethod

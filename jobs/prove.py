@@ -32,7 +32,8 @@ from jobs.proving.made import make, readings, reencoded
 from jobs.proving.measures import Reading
 from jobs.proving.page import Proof, card, lines, render
 from jobs.proving.rows import rows
-from jobs.proving.sent import send
+from jobs.proving.sent import metrics
+from jobs.tracked import send_numbers
 from model.geometry import Geometry
 
 SECTIONS = ("prove", "world")
@@ -68,7 +69,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
     seconds = time.monotonic() - begun
     write_json(recipe.out / "proof.json", card(proof, recipe, plan, seconds))
     write_text(recipe.out / "proof.html", render(proof, recipe, plan, seconds))
-    send(recipe, proof.rows)
+    send_numbers(recipe, metrics(proof.rows), "prove")
     say("\n".join(lines(proof.rows)))
     say(f"prove: {minutes(seconds)}; {recipe.out / 'proof.html'}  (open it in a browser)")
     return DONE

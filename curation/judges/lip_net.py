@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.judges.config import LipsModel
-from curation.judges.onnx_net import OnnxNet
+from curation.judges.onnx_net import load_net
 from curation.judges.sound_nets import RATE, mel_filters
 
 Floats = NDArray[np.floating[Any]]
@@ -63,20 +63,7 @@ def normal(rows: Floats) -> Floats:
 
 def load_lip_net(config: LipsModel) -> LipNet:
     """The network from its file. Raises ValueError when there is none."""
-    path = Path(config.path)
-    if not path.is_file():
-        raise ValueError(f"judge.lips.path: no file {config.path!r}")
-    if path.suffix == ".onnx":
-        return LipNet(config, OnnxNet(path))
-    import torch  # noqa: PLC0415 - only for TorchScript
-
-    net = torch.jit.load(str(path), map_location="cpu").eval()
-
-    def run(*arrays: Floats) -> list[Floats]:
-        with torch.inference_mode():
-            return [out.numpy() for out in net(*map(torch.from_numpy, arrays))]
-
-    return LipNet(config, run)
+    return LipNet(config, load_net(Path(config.path), "judge.lips.path"))
 
 
 def log_mel(sound: Floats, step: float, mels: int) -> Floats:

@@ -1,12 +1,17 @@
-"""One way to run an ONNX file: one thread, on the CPU, quiet."""
+"""One way to run a network's file, ONNX or TorchScript: one thread, on the CPU, quiet."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.assets import MissingModelError
+from curation.files import fingerprint, write_bytes
+
+Run = Callable[..., list[NDArray[Any]]]
 
 
 class OnnxNet:
@@ -33,3 +38,40 @@ class OnnxNet:
             None, dict(zip(self.inputs, arrays, strict=True))
         )
         return outputs
+
+
+def load_net(path: Path, field: str) -> Run:
+    """A file as a function of arrays to a list of arrays. Raises ValueError naming the field."""
+    if not path.is_file():
+        raise ValueError(f"{field}: no file {str(path)!r}")
+    if path.suffix == ".onnx":
+        return OnnxNet(path)
+    import torch  # noqa: PLC0415 - only for TorchScript
+
+    try:
+        net = torch.jit.load(str(path), map_location="cpu").eval()
+    except RuntimeError as error:
+        raise ValueError(f"{field}: {path} is neither .onnx nor TorchScript") from error
+
+    def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+        with torch.inference_mode():
+            found = net(*map(torch.from_numpy, arrays))
+        return [out.numpy() for out in (found if isinstance(found, tuple | list) else [found])]
+
+    return run
+
+
+def with_output(path: Path, tensor: str) -> Path:
+    """A copy of an ONNX file, beside it, that also puts out an inner tensor, as its last output.
+
+    Messages of protobuf that stand one after the other are merged, so the wanted output is
+    appended: ModelProto.graph (field 7) with GraphProto.output (field 12) of that name.
+    """
+    target = path.with_name(f"{path.stem}-{fingerprint(tensor)}.onnx")
+    if not target.is_file():
+        name = tensor.encode()
+        assert len(name) < 120  # each length is one byte below 128
+        value = bytes([0x0A, len(name)]) + name
+        graph = bytes([0x62, len(value)]) + value
+        write_bytes(target, path.read_bytes() + bytes([0x3A, len(graph)]) + graph)
+    return target

@@ -73,10 +73,14 @@ class SoundEvents:
         """Probabilities in a clip; sound shorter than a patch is padded with silence."""
         found = []
         for patch in patches(sound):
-            coded = np.clip(np.round(patch / IN_SCALE + IN_ZERO), 0, 255).astype(np.uint8)
-            logits = OUT_SCALE * (self._net(coded[None, None])[0][0].astype(np.float64) - OUT_ZERO)
+            logits = OUT_SCALE * (self._net(coded(patch))[0][0].astype(np.float64) - OUT_ZERO)
             found.append(1 / (1 + np.exp(-logits)))
         return Events(np.stack(found), self.names)
+
+
+def coded(patch: Floats) -> NDArray[np.uint8]:
+    """A patch [96,64] as the quantised file takes it, [1,1,96,64]."""
+    return np.clip(np.round(patch / IN_SCALE + IN_ZERO), 0, 255).astype(np.uint8)[None, None]
 
 
 def patches(sound: Sound) -> Floats:

@@ -87,6 +87,7 @@ class Clip:
         self._model, self._scale, self._preprocess = model, scale, preprocess
         self._texts = texts
         self.names: list[str] = []
+        self.tokenize: Any = None
         self.head: tuple[Floats, float] | None = None
 
     def __call__(self, stills: Pixels) -> Things:
@@ -106,6 +107,14 @@ class Clip:
         with torch.inference_mode():
             found = self._model.encode_image(batch).float().numpy()
         return np.stack([unit(row) for row in found])
+
+    def text(self, prompt: str) -> Floats:
+        """The unit feature [D] of a text, cut at the model's length."""
+        import torch  # noqa: PLC0415
+
+        with torch.inference_mode():
+            found = self._model.encode_text(self.tokenize([prompt])).float().numpy()[0]
+        return unit(found)
 
     def aesthetic(self, stills: Pixels) -> float | None:
         """Mean of the head over the stills; None without a head."""
@@ -137,12 +146,13 @@ def load_clip(config: ClipModel, names: list[str]) -> Clip:
         config.name, pretrained=config.weights
     )
     model.eval()
-    tokens = open_clip.get_tokenizer(config.name)([f"a photo of a {name}." for name in names])
+    tokenize = open_clip.get_tokenizer(config.name)
+    tokens = tokenize([f"a photo of a {name}." for name in names])
     with torch.inference_mode():
         texts = torch.cat([model.encode_text(part) for part in tokens.split(64)]).float().numpy()
         scale = float(model.logit_scale.exp())
     clip = Clip(model, scale, preprocess, np.stack([unit(row) for row in texts]))
-    clip.names = names
+    clip.names, clip.tokenize = names, tokenize
     clip.head = load_head(config.head, texts.shape[1]) if config.head else None
     return clip
 

@@ -121,7 +121,7 @@ class Tracker:
         client = MlflowClient(tracking_uri=target.uri)
         run_id = self.state.get("run_id")
         if run_id is None or self.state.get("uri") != target.uri:
-            experiment = _experiment(client, target)
+            experiment = find_experiment(client, target)
             tags = {"mlflow.parentRunId": self._parent(client, experiment)} if target.parent else {}
             run = client.create_run(experiment, run_name=target.name, tags=tags)
             run_id = run.info.run_id
@@ -211,7 +211,8 @@ def numbers(line: Line) -> dict[str, float]:
     }
 
 
-def _experiment(client: Any, target: Target) -> str:  # noqa: ANN401
+def find_experiment(client: Any, target: Target) -> str:  # noqa: ANN401
+    """The id of the experiment, which is made where there is none."""
     found = client.get_experiment_by_name(target.experiment)
     if found is not None:
         return str(found.experiment_id)
