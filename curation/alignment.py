@@ -128,6 +128,8 @@ def tracks(pixels: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
         return []
     hue = hues(pixels)
     peaks = hue_peaks(hue[vivid])
+    if not peaks.size:  # every hue alike: noise
+        return []
     away = np.abs((hue[..., None] - peaks + 180) % 360 - 180)
     label = np.where(vivid, away.argmin(axis=-1), -1)
     return [centres(label == index) for index in range(len(peaks))]

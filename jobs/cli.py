@@ -72,9 +72,21 @@ def main(argv: list[str] | None = None) -> int:
     return run_verb(verb, rest)
 
 
+def command(argv: list[str] | None = None) -> int:
+    """`reelmill …`: main, and Ray is left before the interpreter ends.
+
+    In the order of Python's own end a driver may see its raylet die first, and Ray then ends it
+    with code 1, whatever the verb returned.
+    """
+    code = main(argv)
+    if (ray := sys.modules.get("ray")) is not None:
+        ray.shutdown()
+    return code
+
+
 def main_verb(verb: str) -> int:
     """`python -m jobs.<verb> recipe …` is `reelmill <verb> recipe …`; ends every verb's file."""
-    return main([verb, *sys.argv[1:]])
+    return command([verb, *sys.argv[1:]])
 
 
 def run_verb(verb: str, words: list[str]) -> int:
@@ -192,4 +204,4 @@ def describe_fields(model: type[BaseModel], prefix: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(command())

@@ -1,5 +1,6 @@
 """The verbs with films and data in an object store, on Ray, behind a connection that errs."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ encode:
   text: [short]
   shard_clips: 1
   workers: 2
+train:
+  model: {{width: 16, heads: 2, dual: 1, single: 1}}
+  steps: 2
+  global_batch: 2
+  captions: {{short: 1, long: 0, structured: 0}}
+  workers: 1
+  sample_every: 0
+generate: {{steps: 2, count: 1}}
 """
 
 
@@ -87,6 +96,12 @@ def test_the_verbs_do_the_same(films, store, proxy, tmp_path, local_ray, capsys)
     assert len(proxy.met) > 100
     assert here.results() == there.results()
     assert len(here.results()["films"]) == 5
+    out = load_recipe(there.recipe).out
+    assert main(["train", str(there.recipe)]) == DONE
+    shutil.rmtree(out)  # another machine
+    assert main(["generate", str(there.recipe), "--generate.prompt", "a ball falls"]) == DONE
+    assert list((out / "clips").glob("*.mp4"))
+    assert main(["train", str(there.recipe)]) == DONE, "finished, as its copy says"
     capsys.readouterr()
     assert main(["failures", str(there.recipe), "--json"]) == DONE
     told = capsys.readouterr().out
