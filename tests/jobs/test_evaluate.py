@@ -14,6 +14,7 @@ from jobs import cli, evaluate
 from jobs.config import RecipeError, make_recipe
 from jobs.evaluate import run
 from jobs.evaluating.clips import MAX_PROMPT, describe, find_clips
+from jobs.evaluating.page import shown
 from jobs.tracked import send_numbers
 
 pytest.importorskip("onnxruntime", reason="the extra curate is not installed")
@@ -126,6 +127,16 @@ def test_a_json_that_is_not_ours_says_nothing(tmp_path):
     assert describe(path).prompt.startswith("a b c")
     assert len(describe(path).prompt) <= MAX_PROMPT
     assert [clip.path.name for clip in find_clips(tmp_path)] == ["a.mp4"]
+
+
+def test_the_command_knows_its_words(tmp_path, capsys):
+    """An option that the command line takes for a field of the recipe."""
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"name: t\nout: {tmp_path / 'out'}\n")
+    words = ["evaluate", str(recipe), str(tmp_path / "a"), "--reference", str(tmp_path / "b")]
+    assert cli.main(words) == cli.WRONG_REQUEST
+    assert "there is no folder" in "".join(capsys.readouterr())
+    assert shown({"made": evaluate.Folder("x")}, 3) == []
 
 
 @pytest.mark.slow
