@@ -1,9 +1,10 @@
 """Onsets against impacts, on films whose truth is known."""
 
+import cv2
 import numpy as np
 import pytest
 
-from curation.alignment import Alignment, align, impacts, onsets
+from curation.alignment import Alignment, align, impacts, onsets, tracks
 from curation.world.config import WorldConfig
 from curation.world.film import Film, make_film
 
@@ -84,6 +85,18 @@ def test_nothing_moves_or_sounds():
     assert len(onsets(np.zeros((1, 16_000), np.float32), 16_000)) == 0
     steady = np.sin(np.arange(32_000) / 10, dtype=np.float32)[None] * 0.3
     assert len(onsets(steady, 16_000)) <= 1  # its own beginning
+
+
+def test_coloured_noise_has_no_impacts():
+    """A crash over what an untrained network makes: every hue, none of them above the others."""
+    hue = np.arange(17 * 32 * 32) % 180 * 2
+    pixels = cv2.cvtColor(
+        np.stack([hue // 2, np.full_like(hue, 255), np.full_like(hue, 255)], -1)
+        .astype(np.uint8)
+        .reshape(17 * 32, 32, 3),
+        cv2.COLOR_HSV2RGB,
+    ).reshape(17, 32, 32, 3)
+    assert tracks(pixels) == []
 
 
 def test_rise_to_the_top_is_no_impact():
