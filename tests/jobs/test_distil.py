@@ -63,6 +63,7 @@ def made(model, steps, guidance):
     return torch.cat(found)
 
 
+@pytest.mark.slow
 def test_four_steps_of_the_student_are_nearer_to_many_of_the_teacher(teacher, student):
     """Catches a student that learns nothing of its teacher's way or of its guidance."""
     model, card = load(student[0])
@@ -76,6 +77,7 @@ def test_four_steps_of_the_student_are_nearer_to_many_of_the_teacher(teacher, st
     assert (made(model, 8, Guidance()) - wanted).norm() < 1.2 * off, "halves of steps are no harm"
 
 
+@pytest.mark.slow
 def test_a_run_says_how_far_the_student_is_from_its_teacher(student, teacher):
     """Catches held-out losses against noise -> data, which fall to the data's spread and stay, and
     FLOPs without the teacher's.
@@ -91,6 +93,7 @@ def test_a_run_says_how_far_the_student_is_from_its_teacher(student, teacher):
     assert taught[0]["flops_seen"] == pytest.approx((3 + 2 * 2 + 1) / 3 * steps[0]["flops_seen"])
 
 
+@pytest.mark.slow
 def test_a_resumed_student_has_the_same_bits(tmp_path, shards, tiny, train_alone, teacher):
     """Catches draws or targets that depend on the steps a process has made."""
     few = FEW | {"teacher": str(teacher)}
@@ -106,6 +109,7 @@ def test_a_resumed_student_has_the_same_bits(tmp_path, shards, tiny, train_alone
         assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_what_a_resumed_run_must_share(tmp_path, shards, tiny, train_alone, teacher, student):
     """Catches a student that goes on with another teacher, and one that is bound to a path."""
     few = FEW | {"teacher": str(teacher)}
@@ -119,6 +123,7 @@ def test_what_a_resumed_run_must_share(tmp_path, shards, tiny, train_alone, teac
         resume_point(tiny(tmp_path / "out", shards, distil=few | {"ahead": 3}))
 
 
+@pytest.mark.slow
 def test_a_teacher_that_cannot_teach_is_refused(tmp_path, shards, tiny, teacher):
     """Catches a misfit that shows as a shape deep in the first step."""
     for distil, message in (

@@ -53,6 +53,7 @@ def asked_of(recipe, names):
     return {name: tests[HELD_OUT if name == HELD_OUT else TEXT] for name in names}
 
 
+@pytest.mark.slow
 def test_every_capability_is_measured_within_its_bounds(recipe, proof):
     """Catches a capability without rows, and an untrained network that passes for a trained one."""
     rows = {(row.capability, row.measure): row for row in proof.rows}
@@ -69,6 +70,7 @@ def test_every_capability_is_measured_within_its_bounds(recipe, proof):
     assert json.loads(json.dumps(card(proof, recipe, PLAN, 1.0)))["rows"]
 
 
+@pytest.mark.slow
 def test_the_page_is_closed_and_shows_every_row(recipe, proof):
     """Catches a page that loads something, a row or a clip that is left out."""
     page = render(proof, recipe, PLAN, 61.0)
@@ -99,6 +101,7 @@ def test_what_else_can_be_asked_is_made_and_measured(recipe):
     assert all(15 < row.made.value <= row.bounds["reencoded"].value + 3 for row in kept)
 
 
+@pytest.mark.slow
 def test_a_rerun_makes_nothing_twice(recipe, proof):
     """Catches clips made again after a stop, which would cost the time that training had."""
     maker = Maker(find_checkpoint(recipe), "cpu")

@@ -46,6 +46,7 @@ def straight(tmp_path_factory, shards, tiny, train_alone, alone):
     return out
 
 
+@pytest.mark.slow
 def test_two_ranks_then_one(tmp_path, shards, tiny, train_alone, straight):
     """Catches moments, averages or samples that are lost or swapped with other cuts (R25)."""
     train_ranks(tmp_path, shards, 2, **{**SETTINGS, "steps": 8, "zero": 2})

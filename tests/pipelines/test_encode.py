@@ -68,6 +68,7 @@ def encoded(tmp_path_factory, films, config):
     return root
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_bytes(encoded, root, config, local_ray):
     """Catches parallelism that shows: every file of the set must be equal, the contract too."""
     encode(root, config.model_copy(update={"workers": 2}), INPUTS)

@@ -146,6 +146,7 @@ def rows_of(ledger):
     return {Path(row["path"]).name: row for row in ledger.rows("sources")}
 
 
+@pytest.mark.slow
 def test_only_what_is_new_or_replayed_is_decoded(films, scanned, tmp_path, monkeypatch):
     """A top-up that decodes the whole folder, or a replay that takes up more than was asked for."""
     config, ledger, first = scanned

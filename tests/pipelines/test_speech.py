@@ -102,6 +102,7 @@ def test_no_clip_cuts_a_word(scanned):
     assert any(cut(edge) for edge in blind), "the film is no test: no blind cut meets a word"
 
 
+@pytest.mark.slow
 def test_clips_get_their_columns(scanned):
     """Words of another clip, on another clock, or clips without a row."""
     ledger, config = scanned
@@ -122,6 +123,7 @@ def test_clips_get_their_columns(scanned):
     assert "spring" in " ".join(said) or "hope" in " ".join(said)
 
 
+@pytest.mark.slow
 def test_a_second_run_hears_nothing(films, heard, scanned, monkeypatch):
     """A rerun that listens again, or writes; a moved film that loses its words."""
     ledger, first = heard

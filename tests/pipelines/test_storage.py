@@ -147,6 +147,7 @@ def test_a_rerun_writes_nothing(remote, store, proxy, config):
 FAULTS = ("503", "drop", "cut", "lose")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults", [FAULTS, *(pytest.param((fault,), marks=pytest.mark.slow) for fault in FAULTS)]
 )
