@@ -45,7 +45,7 @@ demo: $(READY) ## the whole route; MEDIA=folder for your films, MEDIA=samples fo
 	 else $(BIN)/reelmill demo jobs/recipes/films.yaml "$$MEDIA" $(ARGS); fi
 
 test: $(READY) ## the fast tests, on two cores
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 check: $(READY) ## style and types
 	@$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from curation.sources import local_copy
 from curation.stores import StorageError
 
 MEDIA_DATA = b"mdat"
-MOST_BOXES = 10_000  # a fragmented film has two for each fragment
+MOST_BOXES = 256  # each is a request or two: a film of many fragments is as quickly fetched
 MOST_BYTES = 64 << 20
 SMALL = 4 << 20  # bytes of a film that are as quickly fetched as looked through
 
@@ -65,17 +65,15 @@ def header_boxes(film: Remote, size: int) -> list[tuple[int, bytes]] | None:
     found: list[tuple[int, bytes]] = []
     at = fetched = 0
     while at < size and len(found) < MOST_BOXES:
-        start = (
-            head[at : at + 16] if at + 16 <= HEAD_BYTES else film.read_at(at, min(16, size - at))
-        )
+        known = head[at : at + 16]
+        start = known if len(known) == 16 else film.read_at(at, min(16, size - at))
         length, kind = int.from_bytes(start[:4]), start[4:8]
         if length == 1 and len(start) == 16:
             length = int.from_bytes(start[8:])
         length = length or size - at
-        wanted = len(start) if kind == MEDIA_DATA else length
-        fetched += wanted
+        fetched += 0 if kind == MEDIA_DATA else length
         if length < 8 or at + length > size or fetched > MOST_BYTES:
             return None
-        found.append((at, film.read_at(at, wanted)))
+        found.append((at, start if kind == MEDIA_DATA else film.read_at(at, length)))
         at += length
     return found if at == size else None

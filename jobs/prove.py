@@ -34,6 +34,7 @@ from jobs.proving.page import Proof, card, lines, render
 from jobs.proving.rows import rows
 from jobs.proving.sent import metrics
 from jobs.tracked import send_numbers
+from jobs.training.log import LOG
 from model.geometry import Geometry
 
 SECTIONS = ("prove", "world")
@@ -85,7 +86,7 @@ def planned(recipe: Recipe, names: list[str], begun: float) -> tuple[int, budget
 
     An earlier plan stays, or goes on where there are more minutes now.
     """
-    path, log = recipe.out / "proof" / "plan.json", recipe.out / "metrics.jsonl"
+    path, log = recipe.out / "proof" / "plan.json", recipe.out / LOG
     total, most = recipe.prove.minutes, recipe.prove.clips
     if (plan := budget.kept_plan(path)) is not None:
         if plan.minutes != total:

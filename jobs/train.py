@@ -24,6 +24,7 @@ from jobs.training import checkpoint
 from jobs.training.copies import copies_of, fetch_newest
 from jobs.training.fit import fit, paused_at
 from jobs.training.follow import following
+from jobs.training.log import LOG
 from jobs.training.prepare import make_job, target
 from jobs.training.run import Job
 from jobs.training.stages import FOLDER, place_of, settings
@@ -31,7 +32,7 @@ from jobs.training.track import Parent, Tracker
 from pipelines.contract import find_set
 
 SECTIONS = ("train",)
-MOVED = ("checkpoints", "samples", "metrics.jsonl", "run.json", FOLDER)
+MOVED = ("checkpoints", "samples", LOG, "run.json", FOLDER)
 
 
 def run(recipe: Recipe, words: list[str]) -> int:

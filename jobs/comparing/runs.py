@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.config import RecipeError
 from jobs.training import checkpoint
-from jobs.training.log import Line, read
+from jobs.training.log import LOG, Line, read
 
 NONE = "not there"  # a field that one run has and another has not
 
@@ -41,10 +41,10 @@ class Compared:
 
 def read_run(folder: Path) -> Compared:
     """A run's folder. Raises RecipeError when nothing was trained there."""
-    lines = read(folder / "metrics.jsonl")
+    lines = read(folder / LOG)
     steps = [line for line in lines if line["kind"] == "step" and "loss" in line]
     if not steps:
-        raise RecipeError(f"{folder} holds no training run: {folder / 'metrics.jsonl'} has no step")
+        raise RecipeError(f"{folder} holds no training run: {folder / LOG} has no step")
     try:
         found = checkpoint.newest(folder / "checkpoints")
     except checkpoint.CheckpointError as error:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from curation.captions.questions import ASK
 from jobs.config import Recipe
 from jobs.failures import letters_of
+from jobs.training.log import LOG
 from jobs.training.log import read as read_log
 from pipelines.contract import find_set, read_contract
 from pipelines.dead_letters import DeadLetter, current_set
@@ -144,7 +145,7 @@ def gather(recipe: Recipe) -> Facts:
         letters=letters_of(recipe),
         passes=read_passes(recipe.data.metrics),
         contract=contract_of(recipe),
-        log=read_log(recipe.out / "metrics.jsonl"),
+        log=read_log(recipe.out / LOG),
         generated=generated_clips(recipe.out / "clips"),
     )
 

@@ -19,8 +19,7 @@ from curation.stores import StorageError
 from jobs.config import Recipe
 from jobs.training import checkpoint
 from jobs.training.checkpoint import MANIFEST, MAX_JSON_BYTES, STEP_FOLDER, DamagedError
-
-LOG = "metrics.jsonl"
+from jobs.training.log import LOG
 
 
 @dataclass(frozen=True)

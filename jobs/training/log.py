@@ -12,6 +12,7 @@ from typing import Any
 from curation.files import write_text
 
 Line = dict[str, Any]
+LOG = "metrics.jsonl"  # in the folder of a run
 
 
 class MetricsLog:

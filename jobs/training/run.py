@@ -17,7 +17,7 @@ from jobs.training.config import TrainConfig
 from jobs.training.copies import Copier, Copies
 from jobs.training.cost import sample_cost
 from jobs.training.engine import Engine, prepare
-from jobs.training.log import MetricsLog
+from jobs.training.log import LOG, MetricsLog
 from jobs.training.outlier import Watch
 from jobs.training.references import wants_other
 from jobs.training.speed import BACKWARD, device_of, passes
@@ -58,7 +58,7 @@ class Job:
     @property
     def log(self) -> Path:
         """The run's own log."""
-        return Path(self.out) / "metrics.jsonl"
+        return Path(self.out) / LOG
 
 
 @dataclass

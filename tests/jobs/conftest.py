@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.random_shards import make_set
 from jobs.config import Recipe
+from jobs.training import loop
 from jobs.training.config import TrainConfig
 from jobs.training.engine import environment, process_group
 from jobs.training.log import read
@@ -95,6 +96,28 @@ def train_alone():
     def run(job):
         train_worker({"job": job})
         return read(job.log)
+
+    return run
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL between two steps: nothing of ours catches it."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """Train a job until its machine ends after a step, before anything that lies between steps."""
+
+    def run(job, step):
+        def seams(run, *, last, seams=loop.seams, **more):
+            if run.counters.step == step:
+                raise KilledError
+            seams(run, last=last, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "seams", seams)
+            with pytest.raises(KilledError):
+                train_worker({"job": job})
 
     return run
 

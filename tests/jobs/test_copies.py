@@ -9,9 +9,10 @@ import pytest
 from curation import stores
 from curation.places import place
 from jobs.config import Recipe
-from jobs.training import checkpoint, loop
+from jobs.training import checkpoint
 from jobs.training.checkpoint import MANIFEST, DamagedError
-from jobs.training.copies import LOG, Copies, copies_of, safe
+from jobs.training.copies import Copies, copies_of, safe
+from jobs.training.log import LOG
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -29,28 +30,6 @@ def job(tiny, shards, store, tmp_path):
     made = tiny(tmp_path / "run", shards, checkpoint_every=2)
     root = place(store.uri(f"films/runs/{tmp_path.name}"))
     return replace(made, copies=Copies(root, 3))
-
-
-class KilledError(BaseException):
-    """As far as the worker can tell its machine has ended."""
-
-
-@pytest.fixture
-def killed_at(monkeypatch):
-    """Train a job until the machine ends after a step."""
-
-    def run(job, step):
-        def seams(run, *, last, seams=loop.seams, **more):
-            if run.counters.step == step:
-                raise KilledError
-            seams(run, last=last, **more)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "seams", seams)
-            with pytest.raises(KilledError):
-                loop.train_worker({"job": job})
-
-    return run
 
 
 @pytest.fixture(scope="module")

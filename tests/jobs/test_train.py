@@ -11,13 +11,8 @@ from jobs.train import resume_point
 from jobs.training import checkpoint, loop
 from jobs.training.fit import paused_at
 from jobs.training.log import read
-from jobs.training.loop import train_worker
 
 pytestmark = pytest.mark.usefixtures("alone")
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL between two steps: nothing of ours catches it."""
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +43,12 @@ def straight_muon(tmp_path_factory, shards, tiny, train_alone):
     ],
 )
 def test_killed_run_ends_as_if_never_killed(
-    tmp_path, monkeypatch, request, shards, tiny, train_alone, facts, optimizer, straight_run, stop
+    tmp_path, killed_at, request, shards, tiny, train_alone, facts, optimizer, straight_run, stop
 ):
     """Catches a resume that repeats, skips or reorders samples, or loses moments or the average."""
     straight = request.getfixturevalue(straight_run)
     job = tiny(tmp_path, shards, validate_every=3, optimizer=optimizer)
-    real = loop.seams
-
-    def seams(run, *, last, **more):
-        if run.counters.step == stop:
-            raise Killed
-        real(run, last=last, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "seams", seams)
-        with pytest.raises(Killed):
-            train_worker({"job": job})
+    killed_at(job, stop)
     lines = train_alone(job)
     assert [line["step"] for line in lines if line["kind"] == "start"] == [0, 4]
     assert facts(lines) == facts(straight[1])
