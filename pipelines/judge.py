@@ -13,12 +13,13 @@ from typing import Any
 
 from curation.assets import MissingModelError
 from curation.judges.columns import COLUMNS
-from curation.judges.config import JudgeConfig
+from curation.judges.config import PICTURE, JudgeConfig
 from curation.judges.models import provide
 from curation.media import Limits
 from curation.places import Place
 from curation.progress import progress, say
 from curation.records import Reason, Status
+from curation.scores import CROP, crop_of
 from pipelines.attempts import deaths_file
 from pipelines.batches import committed
 from pipelines.budget import ERROR_BUDGET, Budget
@@ -47,7 +48,7 @@ def judge(
     writes rows without values, `skipped` for `no_model`; a later run with the model fills them.
     Raises BudgetError when a cause that is not the clips' fault meets more than a share of them.
     """
-    clips = ledger.clips(scan_fingerprint).to_pylist()
+    clips = cropped(ledger, scan_fingerprint)
     tables = config.tables()
     missing, done = lacking(ledger, tables, clips, replay)
     lacks = sum(map(len, missing.values()))
@@ -75,19 +76,34 @@ def judge(
 def lacking(
     ledger: Ledger, tables: dict[str, str], clips: list[Row], replay: Collection[str] = ()
 ) -> tuple[Missing, list[Row]]:
-    """(judgements to be made, rows that stay) of `clips`."""
+    """(judgements to be made, rows that stay) of `clips`; one of another crop is made anew."""
     missing: Missing = {}
     done = []
     for name, table in tables.items():
-        rows = ledger.read(table, ["status", "reason", "attempts"]).to_pylist()
+        rows = ledger.read(table, ["status", "reason", "attempts", "crop"]).to_pylist()
         known = {row["clip_id"]: row for row in rows}
         for clip in clips:
             row = known.get(clip["clip_id"])
-            if wanted(row, replay):
+            stale = row is not None and row["crop"] != seen_crop(name, clip)
+            if wanted(row, replay) or (stale and not replay):
                 missing.setdefault(clip["clip_id"], {})[name] = row
             elif row is not None:
                 done.append(row)
     return missing, done
+
+
+def cropped(ledger: Ledger, scan: str) -> list[Row]:
+    """The clips of a scan with what is to be cut off their picture, `crop`; None where nothing."""
+    bars = ledger.read(f"scores/scan@{scan}", CROP).to_pylist()
+    crops = {row["clip_id"]: list(crop) for row in bars if (crop := crop_of(row))}
+    clips = ledger.clips(scan).to_pylist()
+    return [clip | {"crop": crops.get(clip["clip_id"])} for clip in clips]
+
+
+def seen_crop(judge: str, clip: Row) -> str | None:
+    """The crop that a judgement's row tells of; None where nothing is cut off or nobody looks."""
+    crop = clip.get("crop") if judge in PICTURE else None
+    return " ".join(f"{share:g}" for share in crop) if crop else None
 
 
 def unavailable(config: JudgeConfig, names: set[str]) -> dict[str, str]:
@@ -124,9 +140,18 @@ def empty_row(clip: str, status: Status, reason: Reason, detail: str) -> Row:
     return {"clip_id": clip, "status": status, "reason": reason, "detail": detail}
 
 
-def counted_task(task: list[tuple[str, Row]], missing: Missing) -> list[tuple[str, Row]]:
-    """The judgements of a task with their attempts."""
-    return [(name, counted(row, missing[row["clip_id"]][name])) for name, row in task]
+def counted_task(
+    task: list[tuple[str, Row]], missing: Missing, clips: Mapping[str, Row]
+) -> list[tuple[str, Row]]:
+    """The judgements of a task with their attempts and the crop that was seen."""
+    return [
+        (
+            name,
+            counted(row, missing[row["clip_id"]][name])
+            | {"crop": seen_crop(name, clips[row["clip_id"]])},
+        )
+        for name, row in task
+    ]
 
 
 def judged(
@@ -148,9 +173,10 @@ def judged(
     tables = config.tables()
     total = sum(len(clip["judges"]) for task in work for clip in task["clips"])
     found = judge_actors.judge_all(config, limits, work, deaths)
+    by_id = {clip["clip_id"]: clip for clip in clips}
     with progress("judge", total, "judgements") as advance:
         for task in committed(
-            (counted_task(task, missing) for task in found),
+            (counted_task(task, missing, by_id) for task in found),
             lambda some: commit(ledger, tables, [row for done in some for row in done]),
             lambda done: advance(len(done)),
         ):
@@ -168,7 +194,7 @@ def tasks(
 ) -> list[dict[str, Any]]:
     """Clips that lack a judgement, in time order, at most `most` of one film together."""
     wanted = [
-        {key: clip[key] for key in ("clip_id", "path", "start_s", "end_s", "has_audio")}
+        {key: clip[key] for key in ("clip_id", "path", "start_s", "end_s", "has_audio", "crop")}
         | {"judges": list(missing[clip["clip_id"]])}
         for clip in clips
         if missing.get(clip["clip_id"])

@@ -51,6 +51,7 @@ _SOURCE_FACTS = [
 _VERDICT = [("status", pa.string()), ("reason", pa.string()), ("detail", pa.string())]
 # `attempts` is null unless the row failed: a success must not tell how it came about.
 _STATUS = [*_VERDICT, ("attempts", pa.int32())]
+_JUDGED = [*_STATUS, ("crop", pa.string())]  # shares off top, bottom, left, right of what was seen
 
 
 def _scores(columns: dict[str, Score], *more: tuple[str, pa.DataType]) -> pa.Schema:
@@ -135,7 +136,7 @@ SCHEMAS = {
     ),
     "scores/asks": _scores({}, *_VERDICT),  # and a nullable boolean a question of the recipe
     "scores/alike": _scores(ALIKE),
-    **{f"scores/{name}": _scores(columns, *_STATUS) for name, columns in COLUMNS.items()},
+    **{f"scores/{name}": _scores(columns, *_JUDGED) for name, columns in COLUMNS.items()},
     "verdicts": pa.schema(
         [
             ("clip_id", pa.string()),

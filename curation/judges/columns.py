@@ -1,4 +1,7 @@
-"""Every column that a judge writes: its unit and meaning. Null means "not available"."""
+"""Every column that a judge writes: its unit and meaning. Null means "not available".
+
+"The picture" is the clip's without its bars, as the encode pass keeps it; shares are of that.
+"""
 
 from curation.scores import Score
 

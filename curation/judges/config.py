@@ -13,8 +13,10 @@ from curation.settings import Settings
 
 Judge = Literal["text", "faces", "safety", "looks", "embed", "events", "voice", "agree", "lips"]
 
+PICTURE = ("text", "faces", "safety", "looks", "embed", "agree", "lips")  # judges that look
+
 # Raised when the same settings and models give other columns.
-VERSIONS: dict[str, int] = dict.fromkeys(COLUMNS, 1)
+VERSIONS: dict[str, int] = {judge: 2 if judge in PICTURE else 1 for judge in COLUMNS}
 
 
 class ClipModel(Settings):
@@ -85,9 +87,6 @@ class JudgeConfig(Settings):
     def tables(self) -> dict[str, str]:
         """The ledger table of every judge of the recipe."""
         return {j: f"scores/{j}@{fingerprint(self.settings_of(j))}" for j in self.judges}
-
-
-PICTURE = ("text", "faces", "safety", "looks", "embed", "agree", "lips")
 
 
 def content(path: str) -> str:

@@ -8,18 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.judges.config import PICTURE, JudgeConfig
-from curation.media import Frames, MediaReader
+from curation.media import Frames, MediaReader, VideoFacts
+from curation.scores import Crop
 
 RATE = 16_000  # what every sound model here was trained on
 GROUP_BYTES = 96 << 20  # pixels of one decoding request
 GROUP_S = 60.0  # and the span of one sound request
+LEAST_SIDE = 16  # pixels of the film; a crop that leaves less is not made
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One clip: sampled instants [N] on the film's clock, pixels [N,H,W,3] RGB, sound [S] mono.
+    """One clip: sampled instants [N] on the film's clock, pixels [N,H,W,3] RGB without the clip's
+    bars, sound [S] mono.
 
     No frames when no judge looks, no samples without a sound track. `all_frames` decodes every
     frame of the clip, for who follows lips.
@@ -50,23 +53,19 @@ def look(
 ) -> Iterator[tuple[Row, Seen]]:
     """Each clip (in time order) with what is seen of it. Neighbours share one request.
 
-    Raises RejectedError for the film.
+    What is seen is what the encode pass keeps: `crop` of a clip (shares off top, bottom, left and
+    right, or None) is cut off first. Raises RejectedError for the film.
     """
     probe = reader.probe(path)
-    side = config.side
-    shape = (side, side)
-    if probe.video is not None:
-        side = min(side, probe.video.width, probe.video.height)
-        longer = max(probe.video.width, probe.video.height)
-        shape = (side, round(side * longer / max(1, min(probe.video.width, probe.video.height))))
     rest = list(clips)
     while rest:
-        group = take_group(rest, config, shape[0] * shape[1] * 3)
+        crop, side, longer = shown(probe.video, rest[0].get("crop"), config.side)
+        group = take_group(rest, config, side * longer * 3)
         rest = rest[len(group) :]
         times = [instants(c["start_s"], c["end_s"], config.rate, config.stills) for c in group]
         frames = None
         if any(name in PICTURE for clip in group for name in clip["judges"]):
-            frames = reader.frames(path, short_side=side, times=np.concatenate(times))
+            frames = reader.frames(path, short_side=side, times=np.concatenate(times), crop=crop)
         first = group[0]["start_s"]
         sound = None
         if probe.audio is not None and group[0]["has_audio"]:
@@ -86,24 +85,50 @@ def look(
                     asked if frames is not None else np.zeros(0),
                     frames.pixels[here] if frames else np.zeros((0, 1, 1, 3), np.uint8),
                     np.zeros(0, np.float32) if sound is None else sound[begin : begin + length],
-                    every_frame(reader, path, clip, side),
+                    every_frame(reader, path, clip, side, crop),
                 ),
             )
 
 
-def every_frame(reader: MediaReader, path: str, clip: Row, side: int) -> Callable[[], Frames]:
+def shown(
+    video: VideoFacts | None, crop: list[float] | None, side: int
+) -> tuple[Crop | None, int, int]:
+    """The crop to make, and the sides (short, long) in pixels of what is then looked at.
+
+    A crop that leaves next to nothing is not made: such clips are dropped for their bars, and the
+    other clips of the film must not fail with them. Nothing is looked at larger than it is.
+    """
+    if video is None:
+        return None, side, side
+    top, bottom, left, right = crop or (0.0,) * 4
+    height, width = video.height * (1 - top - bottom), video.width * (1 - left - right)
+    if min(height, width) < LEAST_SIDE:
+        top = bottom = left = right = 0.0
+        height, width = video.height, video.width
+    shorter = max(1, int(min(side, height, width)))
+    longer = round(shorter * max(height, width) / min(height, width))
+    box = (top, bottom, left, right)
+    return box if any(box) else None, shorter, longer
+
+
+def every_frame(
+    reader: MediaReader, path: str, clip: Row, side: int, crop: Crop | None
+) -> Callable[[], Frames]:
     """A function that decodes all frames of the clip."""
-    return lambda: reader.frames(path, short_side=side, start=clip["start_s"], end=clip["end_s"])
+    return lambda: reader.frames(
+        path, short_side=side, start=clip["start_s"], end=clip["end_s"], crop=crop
+    )
 
 
 def take_group(clips: list[Row], config: JudgeConfig, frame_bytes: int) -> list[Row]:
-    """The first clips, so many as one request may hold; at least one."""
+    """The first clips, so many as one request may hold, all with one crop; at least one."""
     group: list[Row] = []
     frames = 0
     for clip in clips:
         frames += len(instants(clip["start_s"], clip["end_s"], config.rate, config.stills))
         far = clip["end_s"] - clips[0]["start_s"] > GROUP_S
-        if group and (far or frames * frame_bytes > GROUP_BYTES):
+        other = clip.get("crop") != clips[0].get("crop")
+        if group and (far or other or frames * frame_bytes > GROUP_BYTES):
             break
         group.append(clip)
     return group

@@ -10,7 +10,7 @@ from curation.world.config import WorldConfig
 from curation.world.films import film_path, write_film
 from pipelines import batches, judge_actors
 from pipelines import judge as judging
-from pipelines.judge import CLIPS_A_TASK, judge, lacking, tasks
+from pipelines.judge import CLIPS_A_TASK, counted_task, cropped, judge, lacking, tasks
 from pipelines.ledger import Ledger
 
 pytest.importorskip("rapidocr", reason="the extra curate is not installed")
@@ -124,10 +124,44 @@ def test_a_changed_model_lacks_only_its_own_column(tmp_path):
     assert len(done) == 4
 
 
+def test_another_crop_is_another_picture(tmp_path):
+    """Judgements of a picture with bars that stand for the one without, sounds heard anew for a
+    crop, or a failed clip that every rerun tries again."""
+    ledger = Ledger(tmp_path)
+    config = JudgeConfig(judges=("text", "events"))
+    tables = config.tables()
+    clip = {"clip_id": "a", "path": "f", "start_s": 0.0, "end_s": 1.0, "has_audio": True,
+            "fingerprint": FP}  # fmt: skip
+    ledger.append("clips", [clip])
+    for table in tables.values():
+        ledger.append(table, [{"clip_id": "a", "status": "ok"}])
+    assert lacking(ledger, tables, cropped(ledger, FP))[0] == {}
+    ledger.append(f"scores/scan@{FP}", [{"clip_id": "a", "bar_top": 0.125, "bar_bottom": 0.1}])
+    clips = cropped(ledger, FP)
+    missing, done = lacking(ledger, tables, clips)
+    assert set(missing["a"]) == {"text"}
+    assert len(done) == 1
+    assert lacking(ledger, tables, clips, replay=("unreadable",))[0] == {}
+    (task,) = tasks(clips, missing)
+    assert task["clips"][0]["crop"] == [0.125, 0.1, 0.0, 0.0]
+    failed = ("text", {"clip_id": "a", "status": "failed", "reason": "not_finite"})
+    ((_, row),) = counted_task([failed], missing, {"a": clips[0]})
+    assert row["crop"] == "0.125 0.1 0 0"
+    ledger.append(tables["text"], [row])
+    assert lacking(ledger, tables, clips)[0] == {}
+
+
 def test_tasks_hold_all_that_is_missing_once():
     """Clips lost between tasks, or a long film that one core has to do alone."""
     clips = [
-        {"clip_id": f"{f}-{i}", "path": f, "start_s": -float(i), "end_s": 0.0, "has_audio": True}
+        {
+            "clip_id": f"{f}-{i}",
+            "path": f,
+            "start_s": -float(i),
+            "end_s": 0.0,
+            "has_audio": True,
+            "crop": None,
+        }
         for f in "ba"
         for i in range(CLIPS_A_TASK + 3)
     ]

@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 
+from curation.film import measure_film
+from curation.film_config import FilmConfig
 from curation.judges import bench
 from curation.judges.bench import Bench
 from curation.judges.columns import COLUMNS
 from curation.judges.config import JudgeConfig
 from curation.judges.seen import look
 from curation.media import MediaReader
+from curation.media_write import write_clip
 from curation.records import Reason, RejectedError
-from curation.world.config import WorldConfig
-from curation.world.films import film_path, write_film
+from curation.scores import crop_of
+from curation.world.config import Defects, WorldConfig
+from curation.world.films import film_path, make_film, write_film
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,60 @@ def test_a_clip_sees_its_own_frames_and_sound(film, reader):
         every = seen.all_frames()
         assert one["start_s"] - 1e-6 <= every.times[0]
         assert every.times[-1] < one["end_s"]
+
+
+@pytest.fixture(scope="module")
+def barred(tmp_path_factory, reader):
+    """(film with bars, the same with these cut off by hand, crop that the scan finds)."""
+    folder = tmp_path_factory.mktemp("barred")
+    world = WorldConfig(height=128, width=192, seconds=(2.5, 2.5), backgrounds=("stripes",), seed=4,
+                        defects=Defects(letterbox=1.0))  # fmt: skip
+    film = make_film(world, 0)
+    (planted,) = film.truth["defects"]
+    inside = film.pixels[:, planted["top"] : 128 - planted["bottom"]]
+    paths = []
+    for name, pixels in (("barred", film.pixels), ("by_hand", inside)):
+        paths.append(folder / f"{name}.mp4")
+        write_clip(paths[-1], pixels, film.fps, film.samples, film.rate, crf=4)
+    spans = lambda *_: [(0.0, 17)]  # noqa: E731
+    found = measure_film(
+        reader, str(paths[0]), "s", FilmConfig(shots="stride"), spans, 8, None
+    ).scores
+    return *map(str, paths), list(crop_of(found[0]))
+
+
+def test_a_judge_sees_a_letterboxed_clip_without_its_bars(barred, reader):
+    """Black rows that judges take for picture: a quality, an embedding and shares of an area that
+    training never sees; or another part of the picture than the film without bars would show."""
+    film, by_hand, crop = barred
+    asked = clip(0.0, 2.0)
+    config = JudgeConfig(side=64)
+    ((_, whole),) = look(reader, film, [asked], config)
+    ((_, seen),) = look(reader, film, [asked | {"crop": crop}], config)
+    ((_, wanted),) = look(reader, by_hand, [asked], config)
+    for cut, full, true in (
+        (seen.pixels, whole.pixels, wanted.pixels),
+        (seen.all_frames().pixels, whole.all_frames().pixels, wanted.all_frames().pixels),
+    ):
+        edges = [frames[:, [0, -1]].max(axis=(2, 3)).min() for frames in (cut, full)]
+        assert edges[0] > 60
+        assert edges[1] < 30
+        assert min(cut.shape[1:3]) == 64
+        height, width = (min(sizes) for sizes in zip(cut.shape[1:3], true.shape[1:3], strict=True))
+        error = cut[:, :height, :width].astype(float) - true[:, :height, :width]
+        assert 10 * np.log10(255**2 / np.mean(error**2)) > 22
+
+
+def test_neighbours_of_other_crops_do_not_share_a_picture(barred, reader):
+    """A clip that is shown cut as its neighbour is, or a crop that leaves nothing and takes the
+    other clips of the film along."""
+    film, _, crop = barred
+    crops = [crop, None, [0.49, 0.49, 0.0, 0.0]]
+    clips = [clip(0.5 * i, 0.5 * i + 0.5) | {"crop": c} for i, c in enumerate(crops)]
+    shapes = [seen.pixels.shape[1:3] for _, seen in look(reader, film, clips, JudgeConfig(side=64))]
+    assert shapes[1] == shapes[2] == (64, 96)
+    assert shapes[0][0] == 64
+    assert shapes[0][1] > 110
 
 
 def test_who_only_listens_costs_no_decoding(film, reader):
