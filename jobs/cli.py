@@ -39,6 +39,7 @@ VERBS = {
     "compare": "training runs side by side: ranking, differences, curves, sample clips",
     "generate": "make clips with picture and sound from a checkpoint",
     "evaluate": "measure clips by the field's metrics, against real clips or another folder's",
+    "export": "register a run's weights in MLflow; its alias moves when they pass evaluation",
     "prove": "measure on generated films what a training of minutes learns, against known truth",
     "report": "one HTML page that shows data, training and clips",
     "vae": "train the two embedded autoencoders from films",

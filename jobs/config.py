@@ -13,6 +13,7 @@ from curation.places import place
 from curation.settings import Settings
 from curation.world.config import WorldConfig
 from jobs.evaluate_config import EvaluateConfig
+from jobs.export_config import ExportConfig
 from jobs.generate_config import GenerateConfig
 from jobs.prove_config import ProveConfig
 from jobs.training.config import TrainConfig
@@ -29,6 +30,7 @@ from pipelines.speech_config import SpeechConfig
 from pipelines.storage import DataRoot
 
 MAX_RECIPE_BYTES = 1 << 20
+RESOLVED = "recipe.yaml"  # in a run's folder and its MLflow run: with every default and override
 
 
 class RecipeError(ValueError):
@@ -75,6 +77,7 @@ class Recipe(Settings):
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
     prove: ProveConfig = Field(default_factory=ProveConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
 
     @field_validator("out", mode="before")
     @classmethod
@@ -133,6 +136,11 @@ class Recipe(Settings):
     def tracking_uri(self) -> str:
         """Where MLflow writes."""
         return self.tracking or f"sqlite:///{(self.out.parent / 'mlflow.db').resolve()}"
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, which `load_recipe` reads again."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
 class _Loader(yaml.SafeLoader):

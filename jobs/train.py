@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from curation.files import write_text
 from curation.places import Place
 from curation.progress import say
 from jobs.cli import DONE, FAILED, STOPPED, main_verb
-from jobs.config import Recipe, RecipeError
+from jobs.config import RESOLVED, Recipe, RecipeError, recipe_text
 from jobs.training import checkpoint
 from jobs.training.copies import copies_of, fetch_newest
 from jobs.training.fit import fit, paused_at
@@ -32,7 +33,7 @@ from jobs.training.track import Parent, Tracker
 from pipelines.contract import find_set
 
 SECTIONS = ("train",)
-MOVED = ("checkpoints", "samples", LOG, "run.json", FOLDER)
+MOVED = ("checkpoints", "samples", LOG, "run.json", RESOLVED, FOLDER)
 
 
 def run(recipe: Recipe, words: list[str]) -> int:
@@ -84,6 +85,7 @@ def train(recipe: Recipe, parent: Parent | None = None) -> int:
     job = make_job(recipe, shards)
     fetch_newest(recipe)
     start = resume_point(job)
+    write_text(recipe.out / RESOLVED, recipe_text(recipe))
     tracker = Tracker(target(recipe, job, parent), job.log)
     tracker.start()
     if start >= job.config.steps:

@@ -37,6 +37,7 @@ class Clip:
     seed: int | None = None
     step: int | None = None
     card: Path | None = None  # the clip.json that `generate` wrote
+    weights: str | None = None  # sha256 of the weights that it was made with, and with no others
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,16 @@ def describe(path: Path) -> Clip:
     number = {
         name: facts[name] if isinstance(facts.get(name), int) else None for name in ("seed", "step")
     }
-    return Clip(path, clean(facts["prompt"], MAX_PROMPT), **number, card=card)
+    prompt = clean(facts["prompt"], MAX_PROMPT)
+    return Clip(path, prompt, **number, card=card, weights=made_with(facts.get("request")))
+
+
+def made_with(request: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """The weights of a request; None where adapters or a refiner had a part in its clip."""
+    if not isinstance(request, dict) or request.get("lora") or request.get("refiner"):
+        return None
+    weights = request.get("weights")
+    return weights if isinstance(weights, str) else None
 
 
 def watch(reader: MediaReader, clip: Clip, side: int, seconds: float) -> Watched:

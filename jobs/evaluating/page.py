@@ -57,6 +57,7 @@ def card(found: Evaluation, recipe: Recipe) -> dict[str, Any]:
             role: {
                 "path": folder.path,
                 "step": folder.step,
+                "weights": folder.weights,
                 "clips": [clip_card(one) for one in folder.scored],
                 "rejected": [{"file": file, "why": why} for file, why in folder.rejected],
             }

@@ -37,6 +37,12 @@ class Folder:
         return steps.pop() if len(steps) == 1 else None
 
     @property
+    def weights(self) -> str | None:
+        """The weights that alone made all clips, None where they are not of one checkpoint."""
+        made = {one.clip.weights for one in self.scored}
+        return made.pop() if len(made) == 1 else None
+
+    @property
     def refused(self) -> float:
         """Share of files that could not be read."""
         return len(self.rejected) / max(1, len(self.rejected) + len(self.scored))

@@ -9,7 +9,7 @@ class InitConfig(Settings):
     """Weights that a new run begins with."""
 
     path: str = Field(
-        "", description="a run's folder, a step's folder, or a safetensors file; empty: fresh"
+        "", description="folder of a run, an export or a step, or a safetensors file; empty: fresh"
     )
     only: tuple[str, ...] = Field(
         (),

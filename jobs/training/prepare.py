@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from curation.places import Place
-from jobs.config import Recipe, RecipeError, code_version
+from jobs.config import RESOLVED, Recipe, RecipeError, code_version, recipe_text
 from jobs.training import distil, lora
 from jobs.training.config import FREE, TrainConfig
 from jobs.training.copies import copies_of
@@ -225,7 +224,7 @@ def target(recipe: Recipe, job: Job, parent: Parent | None = None) -> Target:
             "code": job.card["code"],
         },
         texts={
-            "recipe.yaml": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
+            RESOLVED: recipe_text(recipe),
             "contract.fingerprint": job.card["data"],
         },
         parent=parent,

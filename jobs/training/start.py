@@ -24,9 +24,9 @@ def source(path: Path, field: str = "train.init.path") -> Path:
         return path
     try:
         folder = path if checkpoint.STEP_FOLDER.fullmatch(path.name) else None
-        folder = folder or checkpoint.newest(path / "checkpoints")
+        folder = folder or checkpoint.newest(path / "checkpoints") or checkpoint.newest(path)
         if folder is None:
-            raise StartError(f"{field}: {path / 'checkpoints'} holds no checkpoint")
+            raise StartError(f"{field}: {path} holds no checkpoint")
         checkpoint.verify(folder)
     except checkpoint.CheckpointError as error:
         raise StartError(f"{field}: {error}") from error

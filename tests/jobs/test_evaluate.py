@@ -15,6 +15,7 @@ from jobs.config import RecipeError, make_recipe
 from jobs.evaluate import run
 from jobs.evaluating.clips import MAX_PROMPT, describe, find_clips
 from jobs.evaluating.page import shown
+from jobs.exporting import gate
 from jobs.tracked import send_numbers
 
 pytest.importorskip("onnxruntime", reason="the extra curate is not installed")
@@ -29,7 +30,13 @@ def fill(folder, count, change=lambda pixels: pixels):
         path = folder / f"{folder.name}-{index}.mp4"
         write_clip(path, change(film.pixels), film.fps, film.samples, film.rate)
         write_json(
-            path.with_suffix(".json"), {"prompt": EVIL if index else "", "seed": index, "step": 7}
+            path.with_suffix(".json"),
+            {
+                "prompt": EVIL if index else "",
+                "seed": index,
+                "step": 7,
+                "request": {"weights": "w", "lora": [{}] if folder.name == "other" else []},
+            },
         )
     return folder
 
@@ -69,6 +76,10 @@ def test_clips_are_measured_against_others_and_real_ones(recipe, sent, monkeypat
     assert [one["file"] for one in made["clips"]] == [f"clips-{n}.mp4" for n in range(3)]
     assert [one["file"] for one in made["rejected"]] == ["broken.mp4"]
     assert made["step"] == 7
+    read = gate.read(out / "evaluate.json")
+    assert read.folders["made"].weights == "w"
+    assert read.folders["other"].weights is None, "made by a base and adapters"
+    assert read.metrics[0].values["made"].clips == 3
     metrics = {one["name"]: one for one in card["metrics"]}
     flicker = metrics["temporal_flickering"]
     assert flicker["difference"]["high"] < 0

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from jobs import train
 from jobs.cli import DONE, FAILED
-from jobs.config import RecipeError, make_recipe
+from jobs.config import RESOLVED, RecipeError, load_recipe, make_recipe
 from jobs.training import checkpoint
 from jobs.training.log import read
 from jobs.training.loop import train_worker
@@ -54,6 +54,7 @@ def test_each_stage_begins_where_the_one_before_ended(recipe, here):
     assert train.run(recipe, []) == DONE
     assert here == ["chain-v", "chain-j"]
     first, second = (recipe.out / "stages" / name for name in ("01-V", "02-J"))
+    assert load_recipe(second / RESOLVED).train.lr == 1e-12
     before = load_file(checkpoint.newest(first / "checkpoints") / "ema.safetensors")
     after = load_file(checkpoint.newest(second / "checkpoints") / "model.safetensors")
     for name, value in before.items():
