@@ -17,8 +17,9 @@ from torch import Tensor
 from benchmarks.refiner_films import CPU, NOTHING, Clip
 from curation.files import atomic
 from curation.progress import progress
-from jobs.training.config import Refine, TaskMix, TrainConfig
-from jobs.training.engine import make_optimizer, rate
+from jobs.training.config import Refine, TrainConfig
+from jobs.training.mix_config import TaskMix
+from jobs.training.optimizer import make_optimizer, rate
 from jobs.training.step import losses, make_batch, weighted
 from jobs.training.tasks import Objective, counts
 from model.config import named_config

@@ -9,7 +9,7 @@ from curation.media_write import write_clip
 from curation.world.config import Combination, WorldConfig
 from curation.world.film import Film, make_film
 from jobs.proving.truth import Truth, expected
-from jobs.training.config import TaskMix
+from jobs.training.mix_config import TaskMix
 from model.geometry import whole_frames
 
 TEXT, HELD_OUT = "text", "text, held out"

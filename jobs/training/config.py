@@ -8,49 +8,11 @@ from curation.settings import Settings
 from jobs.training.distil_config import DistilConfig
 from jobs.training.init_config import InitConfig
 from jobs.training.lora_config import LoraConfig
+from jobs.training.mix_config import CaptionMix, LossWeights, TaskMix
+from jobs.training.offload_config import OffloadConfig
 from jobs.training.outlier_config import OutlierConfig
 
 Scalar = bool | int | float | str
-
-
-class TaskMix(Settings):
-    """How often each task is drawn; the shares are weights, they need not sum to one."""
-
-    text_to_av: float = Field(0.6, ge=0, description="picture and sound from text alone")
-    image_to_av: float = Field(0.25, ge=0, description="the first frame is given")
-    extend: float = Field(0.15, ge=0, description="the beginning is given")
-    extend_back: float = Field(0.0, ge=0, description="the end is given")
-    first_last: float = Field(0.0, ge=0, description="the first and the last frame are given")
-    keyframes: float = Field(0.0, ge=0, description="some frames are given, anywhere")
-    inpaint: float = Field(0.0, ge=0, description="all is given but a box, at rest or moving")
-    outpaint: float = Field(0.0, ge=0, description="a box at rest is given")
-    video_to_audio: float = Field(0.0, ge=0, description="the whole picture is given")
-    audio_to_video: float = Field(0.0, ge=0, description="the whole sound is given")
-    reference_image: float = Field(0.0, ge=0, description="a picture of the film is shown before")
-    reference_clip: float = Field(0.0, ge=0, description="another clip of the film is shown before")
-    reference_sound: float = Field(0.0, ge=0, description="sound of the film is heard before")
-    edit: float = Field(
-        0.0, ge=0, description="the clip is shown before with a box of it from another clip"
-    )
-    text_to_audio: float = Field(0.0, ge=0, description="steps of sound alone, from text")
-    text_to_video: float = Field(0.0, ge=0, description="steps of picture alone, from text")
-    text_to_image: float = Field(0.0, ge=0, description="steps of first frames alone, from text")
-
-
-class CaptionMix(Settings):
-    """Which caption a sample is trained with; weights, and a share with none at all."""
-
-    short: float = Field(1.0, ge=0, description="weight of the one-sentence caption")
-    long: float = Field(1.0, ge=0, description="weight of the full caption")
-    structured: float = Field(0.5, ge=0, description="weight of the tagged caption")
-    dropped: float = Field(0.1, ge=0, lt=1, description="share trained without text, for guidance")
-
-
-class LossWeights(Settings):
-    """Weights of the two streams in the training loss."""
-
-    video: float = Field(1.0, ge=0, description="weight of the picture's squared error")
-    audio: float = Field(1.0, ge=0, description="weight of the sound's squared error")
 
 
 class JointKeyframes(Settings):
@@ -193,6 +155,9 @@ class TrainConfig(Settings):
         description="DeepSpeed ZeRO: 1 shards optimizer state, 2 gradients too, 3 weights too; "
         "0 nothing",
     )
+    offload: OffloadConfig | None = Field(
+        None, description="keep what ZeRO shards in the host's memory {optimizer, weights, path}"
+    )
     max_failures: int = Field(2, ge=0, description="worker failures survived from the checkpoint")
 
     @model_validator(mode="after")
@@ -207,6 +172,8 @@ class TrainConfig(Settings):
             raise ValueError("compile is for device: cuda; on a CPU it takes longer than it saves")
         if self.zero == 0 and self.dtype != "float32":
             raise ValueError(f"zero=0 keeps no float32 master of {self.dtype} weights; use zero=1")
+        if self.offload:
+            self.offload.check(self.zero, self.optimizer)
         if self.outlier and self.optimizer == "muon":
             raise ValueError("outlier: muon's updates have one size whatever the gradient's is")
         if not any(self.tasks.model_dump().values()):
@@ -248,6 +215,7 @@ FREE = frozenset(
         "workers",
         "min_workers",
         "zero",
+        "offload",
         "recompute",
         "compile",
         "max_failures",

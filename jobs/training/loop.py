@@ -18,7 +18,7 @@ from jobs.training.curves import (
     no_curves,
     reduce_curves,
 )
-from jobs.training.engine import rate
+from jobs.training.optimizer import rate
 from jobs.training.run import Job, Run, averaged_model, begin, save
 from jobs.training.samples import make_samples
 from jobs.training.speed import BACKWARD, memory_gib, mfu

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from jobs.training.config import TaskMix
+from jobs.training.mix_config import TaskMix
 from model.conditions import Task, draw_task
 from model.geometry import Geometry
 from model.noise import Draw

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from jobs.training import ranks
-from jobs.training.config import CaptionMix, TrainConfig
+from jobs.training.config import TrainConfig
 from jobs.training.cost import Work, work_of
+from jobs.training.mix_config import CaptionMix
 from jobs.training.references import references_of
 from jobs.training.sharpen import stack, unknown, with_keyframes
 from jobs.training.tasks import MUTE, NO_PICTURE, Counts, Objective, hears, task_of

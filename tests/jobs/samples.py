@@ -3,7 +3,8 @@
 import torch
 
 from benchmarks.random_shards import encoded, geometry
-from jobs.training.config import TaskMix, TrainConfig
+from jobs.training.config import TrainConfig
+from jobs.training.mix_config import TaskMix
 from jobs.training.tasks import Objective
 from model.config import ModelConfig
 from pipelines.stream import Sample

@@ -18,8 +18,8 @@ from jobs.proving.cases import CAPABILITIES, HELD_OUT, TEXT, can, worlds
 from jobs.proving.made import make
 from jobs.proving.page import card, lines, render
 from jobs.proving.sent import metrics
-from jobs.training.config import TaskMix
 from jobs.training.loop import train_worker
+from jobs.training.mix_config import TaskMix
 from tests.embedded_vaes import with_vaes
 
 HELD = ({"shape": "square", "colour": "red"},)

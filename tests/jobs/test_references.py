@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jobs.training.config import TaskMix
+from jobs.training.mix_config import TaskMix
 from jobs.training.references import references_of, wants_other
 from jobs.training.step import losses, make_batch
 from jobs.training.tasks import counts

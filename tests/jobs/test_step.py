@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from jobs.training import checkpoint, loop
-from jobs.training.config import CaptionMix, TaskMix, TrainConfig
-from jobs.training.engine import rate
+from jobs.training.config import TrainConfig
+from jobs.training.mix_config import CaptionMix, TaskMix
+from jobs.training.optimizer import rate
 from jobs.training.run import begin
 from jobs.training.step import choose_text, losses, make_batch, weighted
 from jobs.training.tasks import counts
