@@ -27,7 +27,7 @@ from jobs.demo import minutes, run_stage
 from jobs.generate import find_checkpoint, newest_of, requests_of
 from jobs.maker import Maker
 from jobs.proving import budget
-from jobs.proving.cases import HELD_OUT, TEXT, can, cases, worlds
+from jobs.proving.cases import EDIT, HELD_OUT, TEXT, can, cases, worlds
 from jobs.proving.made import make, readings, reencoded
 from jobs.proving.measures import Reading
 from jobs.proving.page import Proof, card, lines, render
@@ -132,8 +132,9 @@ def prove(recipe: Recipe, plan: budget.Plan, asked: dict[str, WorldConfig]) -> P
         wanted = cases(name, world, plan.clips, folder / "given")
         clips = make(trained, recipe, wanted, clips_of(recipe))
         floor = make(fresh, recipe, wanted[:few], clips_of(recipe))
-        of = HELD_OUT if name == HELD_OUT else TEXT
-        perfect.setdefault(of, reencoded(wanted, trained.decoders, geometry(recipe, trained)))
+        of = name if name in (HELD_OUT, EDIT) else TEXT  # the rest asks for the same films
+        if of not in perfect:
+            perfect[of] = reencoded(wanted, trained.decoders, geometry(recipe, trained))
         read = {
             "made": readings(clips),
             "untrained": readings(floor),

@@ -45,8 +45,9 @@ def describe(truth: Truth, start: float, end: float) -> dict[str, Any]:
     events = truth_events(truth, start, end)
     shots = [n for n, s in enumerate(truth["shots"]) if s["start"] < end and s["end"] > start]
     action = ". Cut to: ".join(describe_shot(truth, n, events, start, end) for n in shots)
-    near = noises([e for e in events if e["visible"]])
-    far = noises([e for e in events if not e["visible"]])
+    sounds = hidden_noises if truth.get("unnamed") else noises
+    near = sounds([e for e in events if e["visible"]])
+    far = sounds([e for e in events if not e["visible"]])
     line = spoken(truth, start, end)
     picture = sentences([action + behind(truth, shots), *camera(truth, shots)])
     sound = [f"{near} {sound_verb(near)} at the impacts" if near else "no impact is heard"]
@@ -97,9 +98,8 @@ def describe_object(truth: Truth, thing: dict[str, Any], events: list[Event], st
         acts.append(f"hits the wall {times(wall)}")
     if jumps:
         acts.append("jumps up again" if jumps == 1 else f"jumps up {times(jumps)}")
-    return (
-        f"{article(thing['colour'])} {thing['colour']} {thing['shape']} {join(acts or ['moves'])}"
-    )
+    look = f"{article(thing['colour'])} {thing['colour']} {thing['shape']}"
+    return f"{'something' if truth.get('unnamed') else look} {join(acts or ['moves'])}"
 
 
 def is_seen(truth: Truth, thing: dict[str, Any], start: float, end: float) -> bool:
@@ -120,6 +120,12 @@ def noises(events: list[Event]) -> str:
             noise = f"{level(pitch)} {NOISE[timbre]}"
             counts[noise] = counts.get(noise, 0) + 1
     return join([f"{n}s" if count > 1 else f"{article(n)} {n}" for n, count in counts.items()])
+
+
+def hidden_noises(events: list[Event]) -> str:
+    """The same without a word on what they are like."""
+    count = sum(len(event.get("timbre", ())) for event in events)
+    return {0: "", 1: "a noise"}.get(count, "noises")
 
 
 def spoken(truth: Truth, start: float, end: float) -> str:

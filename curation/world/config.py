@@ -117,6 +117,10 @@ class WorldConfig(Settings):
     music: float = Field(0.0, ge=0, le=1, description="chance of a quiet music bed under a film")
     wind: float = Field(0.0, ge=0, le=1, description="chance of quiet gusts of wind under a film")
     speech: float = Field(0.0, ge=0, le=1, description="chance of a narrator (needs extra `voice`)")
+    unnamed: float = Field(
+        0.0, ge=0, le=1, description="chance that a film's captions leave open what its objects "
+        "look and sound like: what a reference is then needed for",
+    )  # fmt: skip
     rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] = Field(
         16000, description="sound samples a second"
     )

@@ -48,7 +48,11 @@ def make_film(config: WorldConfig, index: int) -> Film:
 
 def make_clean_film(config: WorldConfig, index: int) -> Film:
     """Film `index` without defects."""
-    scene = draw_scene(config, np.random.default_rng([config.seed, index]))
+    return shoot(config, draw_scene(config, np.random.default_rng([config.seed, index])), index)
+
+
+def shoot(config: WorldConfig, scene: Scene, index: int) -> Film:
+    """The film of a scene."""
     pixels = np.empty((scene.frames, config.height, config.width, 3), np.uint8)
     for shot in scene.shots:
         render_shot(shot, config.fps, pixels[shot.first : shot.end])
@@ -77,6 +81,8 @@ def make_clean_film(config: WorldConfig, index: int) -> Film:
     truth["events"].sort(key=lambda event: event["sample"])
     add_beds(scene, truth, samples)
     peak = float(np.abs(samples).max(initial=0.0))
+    if scene.unnamed:
+        truth["unnamed"] = True
     gain = min(1.0, 0.95 / peak) if peak else 1.0
     samples *= np.float32(gain)
     truth["gain"] = round(gain, 6)

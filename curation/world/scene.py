@@ -94,6 +94,7 @@ class Scene:
     music: int | None  # seed of the bed
     speech: tuple[str, float] | None  # line and the share of the spare time before it starts
     wind: int | None = None  # seed of the gusts
+    unnamed: bool = False  # captions say neither looks nor timbres
 
 
 def draw_scene(config: WorldConfig, rng: np.random.Generator) -> Scene:
@@ -104,9 +105,10 @@ def draw_scene(config: WorldConfig, rng: np.random.Generator) -> Scene:
     music = int(rng.integers(1 << 31)) if rng.random() < config.music else None
     line = LINES[int(rng.integers(len(LINES)))]
     speech = (line, float(rng.random())) if rng.random() < config.speech else None
-    # Drawn last, so that worlds without wind are what they were before there was any.
+    # Drawn last, so that worlds without them are what they were before there were any.
     wind = int(rng.integers(1 << 31)) if config.wind and rng.random() < config.wind else None
-    return Scene(frames, shots, music, speech, wind)
+    unnamed = bool(config.unnamed) and rng.random() < config.unnamed
+    return Scene(frames, shots, music, speech, wind, unnamed)
 
 
 def cut(rng: np.random.Generator, frames: int, shots: int, fps: float) -> list[int]:
@@ -157,9 +159,13 @@ def draw_things(
             radius = float(rng.uniform(*config.radius))
             taken = [t.body for t in things]
             body = draw_body(config, rng, (own, side), radius, taken, (width, seconds))
-            pitch = PITCH[colour] * (MIDDLE_RADIUS / radius) ** 0.27
-            things.append(Thing(shape, colour, own, pitch, body))
+            things.append(Thing(shape, colour, own, pitch_of(colour, radius), body))
     return things
+
+
+def pitch_of(colour: str, radius: float) -> float:
+    """What an object sounds like, Hz."""
+    return PITCH[colour] * (MIDDLE_RADIUS / radius) ** 0.27
 
 
 def settle(config: WorldConfig, rng: np.random.Generator, kind: Kind, things: list[Thing]) -> Kind:

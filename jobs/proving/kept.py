@@ -37,6 +37,15 @@ def seam(made: Pixels, keep: Mask) -> float | None:
     return max(found, default=None)
 
 
+def drift(made: Pixels, frames: int) -> float:
+    """How far the last `frames` of a film are from its first ones, in grey levels.
+
+    Medians over time are compared: of a world whose camera rests, what is behind the objects.
+    """
+    begin, end = (np.median(part, axis=0) for part in (made[:frames], made[-frames:]))
+    return float(np.abs(begin - end).mean())
+
+
 def lines(
     step: NDArray[np.float32], crosses: Mask, axis: int
 ) -> list[tuple[NDArray[np.float32], Mask]]:

@@ -17,7 +17,9 @@ from curation.files import write_json
 from curation.media import MediaReader
 from curation.progress import progress
 from jobs.beside import write_beside
+from jobs.clip_request import ClipRequest
 from jobs.clips import Decoders, decode, encode_frames
+from jobs.clips import Film as MadeFilm
 from jobs.config import Recipe
 from jobs.generate import describe, requests_of
 from jobs.generate_config import GenerateConfig
@@ -49,16 +51,31 @@ def make(maker: Maker, recipe: Recipe, asked: Sequence[Case], folder: Path) -> l
             path = folder / request.file
             facts = path.with_suffix(".kept.json")
             if not path.with_suffix(".json").is_file():
-                raw, known = maker.draw(request)
-                film = finished(raw, known, request)
-                film.write(path)
+                film, numbers = (
+                    made_long(maker, request, path) if request.piece else made(maker, request, path)
+                )
                 write_beside(film, path)
-                numbers = measure_kept(raw.pixels, known, raw.geometry, maker.decoders)
                 write_json(facts, numbers)
                 write_json(path.with_suffix(".json"), describe(maker, request, path))
             found.append(Clip(case, path, json.loads(facts.read_text())))
             advance(1, path.name)
     return found
+
+
+def made(maker: Maker, request: ClipRequest, path: Path) -> tuple[MadeFilm, dict[str, float]]:
+    """A clip of one piece, and how well the network kept what it was given."""
+    raw, known = maker.draw(request)
+    film = finished(raw, known, request)
+    film.write(path)
+    return film, measure_kept(raw.pixels, known, raw.geometry, maker.decoders)
+
+
+def made_long(maker: Maker, request: ClipRequest, path: Path) -> tuple[MadeFilm, dict[str, float]]:
+    """A film of several pieces, and how far the last is from the first."""
+    film = maker.make(request, path)
+    with MediaReader() as reader:
+        shown = read_film(reader, path).pixels
+    return film, {"drift": kept.drift(shown, request.piece)}
 
 
 def asked_for(base: GenerateConfig, case: Case, seed: int) -> GenerateConfig:
@@ -86,12 +103,15 @@ def measure_kept(
 def readings(clips: Sequence[Clip]) -> list[Reading]:
     """What the detectors find in the clips' files."""
     with MediaReader() as reader:
-        return [reading(read_film(reader, clip.path)) for clip in clips]
+        return [reading(read_film(reader, clip.path), clip.case.last) for clip in clips]
 
 
-def reading(film: Film) -> Reading:
-    """What they find in a decoded film."""
-    return read(film.pixels, film.fps, film.samples, RATE)
+def reading(film: Film, last: int | None = None) -> Reading:
+    """What they find in a decoded film, or in its last frames."""
+    if last is None:
+        return read(film.pixels, film.fps, film.samples, RATE)
+    heard = None if film.samples is None else film.samples[:, -round(last / film.fps * RATE) :]
+    return read(film.pixels[-last:], film.fps, heard, RATE)
 
 
 def reencoded(asked: Sequence[Case], decoders: Decoders, geometry: Geometry) -> list[Reading]:

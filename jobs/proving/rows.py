@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.proving import measures
-from jobs.proving.cases import HELD_OUT, TEXT
+from jobs.proving.cases import EDIT, FEW, HELD_OUT, LONG, REFERENCES, TEXT
 from jobs.proving.made import Clip
 from jobs.proving.measures import Reading
 from jobs.proving.tables import Estimate, Measure, Pool, Row, Set, estimate, row
@@ -23,15 +23,25 @@ SOUND: dict[str, Measure] = {
 }
 WHEN_SEEN: dict[str, Measure] = {"impacts on the film's own": measures.impact_f1}
 WHEN_HEARD: dict[str, Measure] = {"sounds on the film's own": measures.onset_f1}
+IDENTITY: dict[str, Measure] = {
+    "colour": measures.colour,
+    "shape": measures.shape,
+    "pitch": measures.pitch,
+    "timbre": measures.timbre,
+}
 OF: dict[str, dict[str, Measure]] = {
     TEXT: {**PICTURE, **SOUND},
     HELD_OUT: {**PICTURE, **SOUND},
+    **{name: {**PICTURE, **SOUND} for name in FEW},
+    **dict.fromkeys(REFERENCES, IDENTITY),
+    EDIT: {**IDENTITY, **WHEN_HEARD},
+    LONG: IDENTITY,
     "extension": {**WHEN_SEEN, **WHEN_HEARD},
     "sound for a picture": {**WHEN_HEARD, "pitch": measures.pitch, "timbre": measures.timbre},
     "picture for a sound": WHEN_SEEN,
 }
-SYNC = {TEXT, HELD_OUT, "extension", "inpainting"}
-TARGETS = {TEXT: 0.95, HELD_OUT: 0.80}  # of attributes
+SYNC = {TEXT, HELD_OUT, *FEW, "extension", "inpainting", EDIT}
+TARGETS = {TEXT: 0.95, HELD_OUT: 0.80, **dict.fromkeys(REFERENCES, 0.85)}  # of attributes
 SYNC_TARGET, KEPT_DB = 0.9, 35.0
 
 
@@ -81,10 +91,11 @@ def kept_rows(capability: str, clips: Sequence[Clip], untrained: Sequence[Clip])
         there = {name: bound for name, bound in bounds.items() if bound}
         place = "kept before it is put back"
         found.append(Row(capability, place, "dB", made, there, KEPT_DB))
-    if (edge := of(given, "seam")) is not None:
-        other = of([clip.kept for clip in untrained], "seam")
-        there = {"untrained": other} if other else {}
-        found.append(Row(capability, "seam", "grey levels", edge, there, higher=False))
+    for name in ("seam", "drift"):
+        if (edge := of(given, name)) is not None:
+            other = of([clip.kept for clip in untrained], name)
+            there = {"untrained": other} if other else {}
+            found.append(Row(capability, name, "grey levels", edge, there, higher=False))
     return found
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from itertools import pairwise
 
 import av
@@ -320,3 +321,19 @@ def test_impossible_worlds_are_refused(field, value):
     """Catches settings that would fail films later, without naming the field."""
     with pytest.raises(ValidationError, match=field):
         WorldConfig(**{field: value})
+
+
+def test_unnamed_films_are_the_same_films_with_less_said():
+    """Catches a caption that tells what only a reference is to tell, and worlds that change."""
+    world = WorldConfig(shapes=("ball", "star"), motions=("fall", "throw"), off_screen=0.5, seed=3)
+    told = {"low", "mellow", "bright", "high", "knock", "note", "ball", "star"} | set(RGB)
+    for number in range(8):
+        named = make_film(world, number)
+        film = make_film(world.model_copy(update={"unnamed": 1.0}), number)
+        assert np.array_equal(film.pixels, named.pixels)
+        assert np.array_equal(film.samples, named.samples)
+        said = str(film.captions)
+        assert "something" in said
+        assert "noise" in said
+        assert not told & set(re.findall(r"[a-z]+", said))
+        assert told & set(re.findall(r"[a-z]+", str(named.captions)))

@@ -4,20 +4,35 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from benchmarks.random_shards import make_set
 from curation.world.config import Combination, WorldConfig
+from curation.world.film import make_film
 from jobs.config import RecipeError, make_recipe
 from jobs.generate import find_checkpoint
 from jobs.maker import Maker
 from jobs.prove import clips_of, prove, run
 from jobs.proving import budget
 from jobs.proving.budget import Plan
-from jobs.proving.cases import CAPABILITIES, HELD_OUT, TEXT, can, worlds
+from jobs.proving.cases import (
+    CAPABILITIES,
+    EDIT,
+    FEW,
+    HELD_OUT,
+    LONG,
+    REFERENCES,
+    TEXT,
+    can,
+    case,
+    worlds,
+)
 from jobs.proving.made import make
+from jobs.proving.others import CHANGED, alike, changed, edited
 from jobs.proving.page import card, lines, render
 from jobs.proving.sent import metrics
+from jobs.proving.truth import expected
 from jobs.training.loop import train_worker
 from jobs.training.mix_config import TaskMix
 from tests.embedded_vaes import with_vaes
@@ -97,8 +112,17 @@ def test_what_else_can_be_asked_is_made_and_measured(recipe):
     rows = prove(recipe, PLAN, asked_of(recipe, rest)).rows
     assert {row.capability for row in rows} == set(rest)
     kept = [row for row in rows if row.unit == "dB"]
-    assert {row.capability for row in kept} == set(rest) - {"picture for a sound"}
+    nothing_kept = {"picture for a sound", LONG, *FEW, *REFERENCES}
+    assert {row.capability for row in kept} == set(rest) - nothing_kept
     assert all(15 < row.made.value <= row.bounds["reencoded"].value + 3 for row in kept)
+    perfect = {
+        (row.capability, row.measure): row.bounds["reencoded"].value
+        for row in rows
+        if row.measure in ("colour", "pitch")
+    }
+    assert {capability for capability, _ in perfect} == {EDIT, LONG, *FEW, *REFERENCES}
+    assert set(perfect.values()) == {1.0}, "a film that would be right is not what is asked for"
+    assert [row.capability for row in rows if row.measure == "drift"] == [LONG]
 
 
 @pytest.mark.slow
@@ -138,8 +162,51 @@ def test_what_cannot_be_is_refused(tmp_path):
 
 def test_only_what_is_trained_is_asked():
     """Catches a row of inpainting for a network that never had to inpaint."""
-    assert can(TaskMix()) == [TEXT, HELD_OUT, "first frame", "extension"]
+    assert can(TaskMix()) == [TEXT, HELD_OUT, *FEW, "first frame", "extension", LONG]
     assert "inpainting" in can(TaskMix(inpaint=0.1))
+
+
+def test_an_edit_changes_what_is_named_and_nothing_else(tmp_path):
+    """Catches an edit that moves the object, leaves its old sound, or a mask that shows the old."""
+    world = WorldConfig(**WORLD | {"height": 64, "width": 64}, seed=7)
+    for number in range(6):
+        before, after = make_film(world, number), edited(world, number)
+        (old,), (new,) = before.truth["objects"], after.truth["objects"]
+        assert new["colour"] != old["colour"]
+        assert new["shape"] != old["shape"]
+        assert new["track"] == old["track"]
+        times = [[event["time"] for event in film.truth["events"]] for film in (before, after)]
+        assert times[0] == times[1]
+        asked = case(EDIT, world, number, tmp_path)
+        assert f"{new['colour']} {new['shape']}" in asked.prompt
+        assert asked.truth.events == expected(after.truth).events
+        outside = changed(before, after) == 0
+        assert np.abs(before.pixels.astype(int) - after.pixels)[outside].max() <= CHANGED
+        assert 0.05 < 1 - outside.mean() < 0.5
+
+
+def test_only_the_reference_tells_what_is_asked_for(tmp_path):
+    """Catches a prompt that names what the reference is to show, and a reference that is the
+    film that is asked for.
+    """
+    world = WorldConfig(**WORLD | {"height": 64, "width": 64}, seed=7)
+    for capability, tag in REFERENCES.items():
+        for number in range(3):
+            asked = case(capability, world, number, tmp_path)
+            (thing,) = asked.film.truth["objects"]
+            words = {thing["colour"], thing["shape"], "wooden", "metal", "low", "mellow", "bright"}
+            assert not words & set(re.findall(r"\w+", asked.prompt))
+            assert asked.prompt.endswith(f"@{tag}")
+            other = alike(world, number)
+            (shown,) = other.truth["objects"]
+            assert (shown["colour"], shown["shape"]) == (thing["colour"], thing["shape"])
+            assert other.truth["index"] != asked.film.truth["index"]
+            plain = case(TEXT, world, number, tmp_path)
+            assert (asked.truth.things, asked.truth.events) == (
+                plain.truth.things,
+                plain.truth.events,
+            )
+            assert {thing["colour"], thing["shape"]} <= set(re.findall(r"\w+", plain.prompt))
 
 
 def test_a_slower_machine_gets_fewer_steps_and_no_more_time(tmp_path):
