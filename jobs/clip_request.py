@@ -58,6 +58,8 @@ class ClipRequest(Settings):
     guidance_audio: float
     cross_video: float = 1.0
     cross_audio: float = 1.0
+    reference_video: float = 1.0
+    reference_audio: float = 1.0
     rescale: float = 0.0
     interval: tuple[float, float] = (0.0, 1.0)
     shift: float
@@ -83,6 +85,8 @@ class ClipRequest(Settings):
         """The clip's file name without ending: named by its content."""
         # as it was before there were any
         without = {"asked", "enhancer"} | (set() if self.references else {"references"})
+        pulls = {"reference_video", "reference_audio"}
+        without |= {name for name in pulls if getattr(self, name) == 1}
         without |= set() if self.show_references else {"show_references"}
         without |= set() if self.lora else {"lora"}
         without |= set() if self.piece else {"piece", "overlap"}
@@ -122,8 +126,8 @@ def requests(
     shared = {
         name: getattr(config, name)
         for name in (
-            *("cross_video", "cross_audio", "rescale", "interval", "device", "box", "span"),
-            *("inside", "make", "show_references"),
+            *("cross_video", "cross_audio", "reference_video", "reference_audio", "rescale"),
+            *("interval", "device", "box", "span", "inside", "make", "show_references"),
         )
     } | sampling_fields(config, card)
     if refiner:

@@ -137,6 +137,12 @@ class GenerateConfig(Settings):
     cross_audio: float = Field(
         1.0, ge=0, le=50, description="how strongly the picture pulls the sound; 1 is off"
     )
+    reference_video: float = Field(
+        1.0, ge=0, le=50, description="how strongly references pull the picture; 1 is off"
+    )
+    reference_audio: float = Field(
+        1.0, ge=0, le=50, description="how strongly references pull the sound; 1 is off"
+    )
     rescale: float = Field(
         0.0, ge=0, le=1, description="share by which guidance's larger spread is taken back"
     )
@@ -199,6 +205,9 @@ class GenerateConfig(Settings):
         """Raises ValueError where only one of picture and sound is made and the other is given."""
         if self.show_references and not self.references:
             raise ValueError("show_references: there are none to show; give references too")
+        for name in ("reference_video", "reference_audio"):
+            if getattr(self, name) != 1 and not self.references:
+                raise ValueError(f"{name}: there are none that could pull; give references too")
         if self.make == "video" and self.sound:
             raise ValueError("make: video makes a mute film; for a given sound take make: picture")
         if self.make not in ("audio", "image"):

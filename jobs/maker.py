@@ -22,7 +22,7 @@ from jobs.training.samples import load_decoders
 from model.config import ModelConfig
 from model.geometry import Geometry
 from model.guidance import Guidance
-from model.mmdit import MMDiT
+from model.mmdit import ready
 from model.noise import Draw
 from model.text import TextCodec
 from pipelines.text_encoder import encoder_of
@@ -41,9 +41,8 @@ class Maker:
         self.decoders: Decoders = load_decoders(found.card)
         self.text: TextCodec = encoder_of(found.card["text"], str(folder), device)
         self.device = torch.device(device)
-        model = MMDiT(ModelConfig(**found.card["model"]))
-        model.load_state_dict(with_adapters(found.tensors, loras))
-        self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
+        weights = with_adapters(found.tensors, loras)
+        self.model = ready(ModelConfig(**found.card["model"]), weights, self.device)
         self.refiner = Refiner(refiner, found.card, self.device) if refiner else None
 
     def make(self, request: ClipRequest, path: Path) -> Film:
@@ -106,6 +105,8 @@ class Maker:
             request.cross_audio,
             request.rescale,
             request.interval,
+            request.reference_video,
+            request.reference_audio,
         )
         sampling = Sampling(request.steps, guidance, request.shift, request.sampler)
         black = self.decoders.black(scene.geometry).to(self.device)

@@ -46,11 +46,10 @@ class Need:
     clip: str
 
     def most(self, device: str) -> int:
-        """At once where the model runs: on a CPU weights lie there twice while they load."""
+        """At once where the model runs."""
         if device == "cuda":
             return self.weights + self.sampling
-        here = self.weights + max(self.sampling, self.decoding)
-        return self.others + max(2 * self.weights, here)
+        return self.others + self.weights + max(self.sampling, self.decoding)
 
 
 def check_memory(
@@ -63,7 +62,7 @@ def check_memory(
     if SURE * most <= free:
         return
     fix = "lower generate.seconds (or frames), height and width"
-    if SURE * 2 * need.weights > free:
+    if SURE * need.weights > free:
         fix = "take a smaller checkpoint, or a machine with more memory"
     where = "the GPU" if device == "cuda" else "this machine"
     raise RecipeError(

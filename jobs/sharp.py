@@ -25,7 +25,7 @@ from jobs.training import checkpoint
 from model.config import ModelConfig
 from model.geometry import Geometry, whole_frames
 from model.guidance import Guidance
-from model.mmdit import MMDiT
+from model.mmdit import ready
 from model.noise import Draw
 from model.refiner import places, put_in_place, upsampled
 from model.regions import pool_keep
@@ -48,9 +48,7 @@ class Refiner:
                     f"generate.refiner: {folder} was trained with another {name} than the base"
                 )
         self.weights = sha256_file(folder / "ema.safetensors")
-        model = MMDiT(ModelConfig(**found.card["model"]))
-        model.load_state_dict(found.tensors)
-        self.model = model.to(device).eval().requires_grad_(requires_grad=False)
+        self.model = ready(ModelConfig(**found.card["model"]), found.tensors, device)
 
     def refine(
         self,

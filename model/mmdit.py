@@ -223,6 +223,19 @@ def grid(latent: Tensor, patch: int) -> tuple[int, int]:
     return h // patch, w // patch
 
 
+def ready(config: ModelConfig, weights: dict[str, Tensor], device: torch.device) -> MMDiT:
+    """A model to be asked, not trained. Its weights take memory once: none are drawn first.
+
+    Raises RuntimeError where names or shapes are not the model's.
+    """
+    with torch.device("meta"):
+        model = MMDiT(config)
+    # to the device by itself: a file's mapped pages have its alignment, which shows in last bits
+    own = {name: tensor.to(device, copy=True) for name, tensor in weights.items()}
+    model.load_state_dict(own, assign=True)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
 def initialise(model: MMDiT) -> None:
     """Set every weight: Xavier for projections, ones for norms, zeros for gates and new paths.
 

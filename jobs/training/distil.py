@@ -20,7 +20,7 @@ from jobs.training.step import Batch, Forward
 from model.config import ModelConfig
 from model.distil import Phases, phases, targets
 from model.guidance import Guidance, guide
-from model.mmdit import MMDiT
+from model.mmdit import ready
 from model.tower import Media
 
 SAME = ("video_channels", "audio_channels", "text_dim", "patch")
@@ -69,9 +69,7 @@ def load(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Disti
     assert config.distil is not None
     folder = folder_of(config.distil)
     found = checkpoint.read_weights(folder)
-    model = MMDiT(ModelConfig(**found.card["model"]))
-    model.load_state_dict(found.tensors)
-    model = model.to(device, dtype).eval().requires_grad_(requires_grad=False)
+    model = ready(ModelConfig(**found.card["model"]), found.tensors, device).to(dtype)
 
     def asked(video: Media | None, audio: Media | None) -> tuple[Tensor | None, ...]:
         return model(as_type(video, dtype), as_type(audio, dtype))

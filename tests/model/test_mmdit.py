@@ -7,7 +7,7 @@ import torch
 
 from model.config import SIZES, ModelConfig, named_config
 from model.geometry import Geometry
-from model.mmdit import MMDiT, zero_layers
+from model.mmdit import MMDiT, ready, zero_layers
 from model.tower import Media, State
 from tests.model.helpers import CONFIG, make_media, make_model, tiny_model
 
@@ -218,3 +218,17 @@ def test_config_survives_json():
     assert ModelConfig(**config.to_json()) == config
     with pytest.raises(ValueError, match="tiny"):
         named_config("huge")
+
+
+def test_a_ready_model_is_the_trained_one_and_owns_its_weights():
+    """Catches a weight that is left without a value, and one that lies in a file's mapped pages."""
+    model = make_model(awake=True)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    asked = ready(model.config, weights, torch.device("cpu"))
+    for value in weights.values():
+        value.zero_()
+    for one, other in zip(model(*make_media()), asked(*make_media()), strict=True):
+        assert torch.equal(one, other)
+    assert not any(p.requires_grad for p in asked.parameters())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        ready(model.config, {}, torch.device("cpu"))

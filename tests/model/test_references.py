@@ -155,6 +155,22 @@ def test_sampler_and_guidance_carry_references():
         torch.testing.assert_close(a[1], b[1], rtol=1e-3, atol=1e-4)
 
 
+def test_references_guide_each_modality_by_its_own_scale():
+    """Catches swapped scales, a pass that still sees them, and a pull where there are none."""
+    model, media = make_model(awake=True), make_media()
+    given = with_references(media, [[IMAGE, VOICE], [CLIP]])
+    every, none = model(*given), model(*media)
+    got = guide(model, Guidance(reference_video=2.5))(*given)
+    torch.testing.assert_close(got[0], every[0] + 1.5 * (every[0] - none[0]), **CLOSE)
+    torch.testing.assert_close(got[1], every[1], **CLOSE)
+    got = guide(model, Guidance(3.0, 3.0, reference_audio=0.0))(*given)
+    text = guide(model, Guidance(3.0, 3.0))(*given)
+    torch.testing.assert_close(got[0], text[0], **CLOSE)
+    torch.testing.assert_close(got[1], text[1] - every[1] + none[1], **CLOSE)
+    for one, other in zip(guide(model, Guidance(reference_video=4.0))(*media), none, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_wrong_references_are_refused():
     """Catches a latent that does not fit its span, and pictures of another size than the clip's."""
     with pytest.raises(ValueError, match="picture, a sound or both"):
