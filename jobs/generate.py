@@ -37,6 +37,7 @@ from jobs.maker import Maker
 from jobs.memory import check_memory
 from jobs.training import checkpoint
 from jobs.training.copies import fetch_newest
+from jobs.training.whole import usable
 from pipelines.contract import find_set
 from pipelines.stream import Reader
 
@@ -157,11 +158,11 @@ def find_checkpoint(recipe: Recipe) -> Path:
 def newest_of(given: Path, field: str) -> Path:
     """A step folder, or the newest one in a folder. Raises RecipeError."""
     if checkpoint.STEP_FOLDER.fullmatch(given.name):
-        return given.resolve()
+        return usable(given.resolve())
     found = checkpoint.newest(given)
     if found is None:
         raise RecipeError(f"there is no checkpoint in {given}; run train, or give generate.{field}")
-    return found.resolve()
+    return usable(found.resolve())
 
 
 def held_out_captions(recipe: Recipe, count: int) -> list[str]:

@@ -13,8 +13,8 @@ from curation.progress import say
 from jobs.clip_request import Adapted
 from jobs.config import RecipeError
 from jobs.generate_config import GenerateConfig
-from jobs.training.lora import FILE
-from jobs.training.start import StartError, source
+from jobs.training.start import StartError, step_folder
+from jobs.training.whole import FILE
 from model import lora
 from model.weights import fingerprint
 
@@ -48,12 +48,12 @@ def named(text: str) -> Lora:
             path, scale = before, float(after)
         except ValueError:
             path = text  # an @ of the path's own
-    try:
-        file = source(Path(path), "generate.lora")
-    except StartError as error:
-        raise RecipeError(str(error)) from error
-    if file.name == "ema.safetensors":
-        file = file.with_name(FILE)
+    file = Path(path)
+    if file.suffix != ".safetensors":
+        try:
+            file = step_folder(file, "generate.lora") / FILE
+        except StartError as error:
+            raise RecipeError(str(error)) from error
     if not file.is_file():
         raise RecipeError(f"generate.lora: there is no {file}; was {path} trained with train.lora?")
     return Lora(file.resolve(), sha256_file(file), scale)

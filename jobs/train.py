@@ -30,10 +30,11 @@ from jobs.training.prepare import make_job, target
 from jobs.training.run import Job
 from jobs.training.stages import FOLDER, place_of, settings
 from jobs.training.track import Parent, Tracker
+from jobs.training.whole import BASE, MERGED
 from pipelines.contract import find_set
 
 SECTIONS = ("train",)
-MOVED = ("checkpoints", "samples", LOG, "run.json", RESOLVED, FOLDER)
+MOVED = ("checkpoints", "samples", LOG, "run.json", RESOLVED, FOLDER, BASE, MERGED)
 
 
 def run(recipe: Recipe, words: list[str]) -> int:

@@ -21,7 +21,7 @@ from jobs.config import RESOLVED, Recipe, RecipeError
 from jobs.exporting.card import card_text
 from jobs.training import checkpoint
 from jobs.training.copies import fetch_newest
-from jobs.training.lora import FILE
+from jobs.training.whole import FILE, usable
 
 WEIGHTS, ABOUT, CARD, CLIPS = "ema.safetensors", "export.json", "README.md", "clips"
 
@@ -89,6 +89,7 @@ def newest(recipe: Recipe) -> Path:
     place = recipe.out / "checkpoints"
     try:
         found = checkpoint.newest(place)
+        found = found and usable(found)
     except checkpoint.CheckpointError as error:
         raise RecipeError(str(error)) from error
     if found is None:

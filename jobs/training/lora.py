@@ -1,9 +1,8 @@
 """Adapters in a training run: which layers have one, and what a checkpoint keeps of them.
 
 The model that is trained has the base's weights under their own names, frozen, and adapters beside
-them. `model.safetensors` holds both as they are; `ema.safetensors` is the base with the averaged
-adapters merged, which every reader of checkpoints takes as any other model; `adapter.safetensors`
-is the averaged adapters alone.
+them. A checkpoint holds what is trained: in its state the adapters with their moments and average,
+in `adapter.safetensors` the averaged adapters with the fingerprint of their base (`whole.py`).
 """
 
 import re
@@ -14,9 +13,8 @@ from torch import Tensor, nn
 from jobs.training.config import TrainConfig
 from jobs.training.lora_config import LoraConfig
 from jobs.training.start import StartError, fits
+from jobs.training.whole import FILE
 from model import lora
-
-FILE = "adapter.safetensors"
 
 
 def adapt(model: nn.Module, config: TrainConfig) -> None:

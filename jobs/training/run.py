@@ -5,14 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from curation.files import write_json
 from curation.places import place
 from curation.progress import say
 from jobs.training import checkpoint, distil, lora, ranks
+from jobs.training.build import build
 from jobs.training.config import TrainConfig
 from jobs.training.copies import Copier, Copies
 from jobs.training.cost import sample_cost
@@ -21,12 +20,11 @@ from jobs.training.log import LOG, MetricsLog
 from jobs.training.outlier import Watch
 from jobs.training.references import wants_other
 from jobs.training.speed import BACKWARD, device_of, passes
-from jobs.training.start import freeze, listed, start_from
+from jobs.training.start import listed
 from jobs.training.tasks import Objective
 from jobs.training.validate import held_out_rows
 from model.config import ModelConfig
 from model.mmdit import MMDiT
-from model.weights import fingerprint
 from pipelines.contract import read_constants
 from pipelines.stream import DEFAULT_GRANULARITY, Cursor, Reader, Stream
 
@@ -102,24 +100,8 @@ def begin(job: Job) -> Run:
     if ranks.rank() == 0:
         checkpoint.sweep(job.folder)
     found = _where(job)
-    torch.manual_seed(job.seed)  # the initial weights; nothing later draws from a shared state
-    model = MMDiT(job.model)
-    model.recompute = config.recompute
-    fresh: list[str] = []
-    if found is None and config.init.path:
-        fresh = start_from(model, config.init)
-    base = ""
-    if config.lora:
-        if found is None and ranks.rank() == 0:
-            base = fingerprint(model.state_dict(), {})
-        lora.adapt(model, config)
-    if found is not None and (config.freeze or config.lora):  # what is frozen is in no rank's state
-        model.load_state_dict(load_file(found / "model.safetensors"))
-    freeze(model, config.freeze)
+    model, base, fresh = build(job.model, config, job.seed, Path(job.out), found)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if config.compile:
-        for block in model.blocks:
-            block.compile()
     shadow = MMDiT(job.model).requires_grad_(requires_grad=False)
     engine = Engine(model, config)
     trainer = checkpoint.read_trainer(found) if found else {}
@@ -169,7 +151,7 @@ def begin(job: Job) -> Run:
         log,
         distil.load(config, engine.device, engine.dtype) if config.distil else None,
         Copier(job.copies, job.log) if job.copies and log is not None else None,
-        trainer.get("base", base),
+        base,
         passes(trained, sizes),
         peak,
         Watch(config.outlier, trainer.get("norms", ())) if config.outlier else None,
@@ -206,16 +188,17 @@ def granularity(config: TrainConfig) -> int:
 def save(run: Run) -> Path:
     """Commit the checkpoint of the current step. Collective."""
     job, counters = run.job, run.counters
+    adapters = job.config.lora
     averaged = run.engine.weights(averaged=True)
-    plain = run.engine.weights(averaged=False)
+    plain = {} if adapters else run.engine.weights(averaged=False)
 
     def write(folder: Path) -> None:
         run.engine.save(folder)
         if ranks.rank() == 0:
-            adapters = job.config.lora
-            checkpoint.write_weights(folder, lora.usable(averaged, adapters), plain)
-            if adapters:
+            if adapters:  # the base does not change; the run keeps it once
                 lora.save(folder, averaged, adapters, run.base)
+            else:
+                checkpoint.write_weights(folder, averaged, plain)
             write_json(
                 folder / "trainer.json",
                 {

@@ -9,6 +9,7 @@ from torch import nn
 
 from jobs.training import checkpoint
 from jobs.training.init_config import InitConfig
+from jobs.training.whole import FULL, usable
 
 TOWERS = ("video", "audio")
 SHOWN = 3  # names in a message
@@ -19,9 +20,17 @@ class StartError(ValueError):
 
 
 def source(path: Path, field: str = "train.init.path") -> Path:
-    """The file of averaged weights that a path means. Raises StartError naming the field."""
+    """The file of full averaged weights that a path means. Raises StartError naming the field."""
     if path.suffix == ".safetensors":
         return path
+    try:
+        return usable(step_folder(path, field)) / FULL
+    except checkpoint.CheckpointError as error:
+        raise StartError(f"{field}: {error}") from error
+
+
+def step_folder(path: Path, field: str) -> Path:
+    """The step folder that a run's, an export's or its own path means. Raises StartError."""
     try:
         folder = path if checkpoint.STEP_FOLDER.fullmatch(path.name) else None
         folder = folder or checkpoint.newest(path / "checkpoints") or checkpoint.newest(path)
@@ -30,7 +39,7 @@ def source(path: Path, field: str = "train.init.path") -> Path:
         checkpoint.verify(folder)
     except checkpoint.CheckpointError as error:
         raise StartError(f"{field}: {error}") from error
-    return folder / "ema.safetensors"
+    return folder
 
 
 def planned(model: nn.Module, config: InitConfig) -> tuple[Path, dict[str, str]]:

@@ -10,6 +10,7 @@ from jobs.generate_config import GenerateConfig
 from jobs.generate_lora import adapters, with_adapters
 from jobs.training import checkpoint
 from jobs.training.loop import train_worker
+from jobs.training.whole import usable
 from tests.embedded_vaes import save_vaes, with_vaes
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -37,7 +38,8 @@ def make(root, base="base", words=(), **fields):
 
 
 def weights(root, run):
-    return checkpoint.read_weights(checkpoint.newest(root / run / "checkpoints")).tensors
+    step = usable(checkpoint.newest(root / run / "checkpoints"))
+    return checkpoint.read_weights(step).tensors
 
 
 def test_merged_weights_are_those_of_the_run(trained, capfd):
