@@ -126,6 +126,13 @@ ALIKE = {
     "alike_of": Score("clip_id", "that clip, when it shows the same thing", text=True),
 }
 
+# Whether a caption and its clip agree (captions/agreement.py); null for words of measurements.
+AGREEMENT = {
+    "caption_picture": Score("cosine", "likeness in meaning of picture words and picture"),
+    "caption_sound": Score("cosine", "likeness in meaning of sound words and sound (weak)"),
+    "caption_scorer": Score("name", "what compared picture and words", text=True),
+}
+
 # What a measure resolves at best on a clip, as a column of its own: finer rules are refused.
 FLOORS = {
     "sync_offset_ms": "sync_floor_ms",

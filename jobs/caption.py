@@ -4,9 +4,10 @@ They come from a sidecar (`<stem>.captions.json` beside the film), from the mani
 column, from a multimodal model (`llm` in caption.prefer: an OpenAI-compatible server, or a model's
 folder), or are composed from what the scan measured, and say which. Writes
 scores/caption@<fingerprint>; a model's answers stay in scores/answers@<fingerprint> and nothing is
-asked twice. Run it after `reelmill decide`: clips that neither the policy nor a phase of it keeps
-are not described, and a model is not asked about them. docs/captions.md tells how to point it at
-one.
+asked twice. Where judges embedded a clip or named its sounds, how well words and clip agree goes to
+scores/agreement@<fingerprint>. Run it after `reelmill decide`: clips that neither the policy nor a
+phase of it keeps are not described, and a model is not asked about them. docs/captions.md tells how
+to point it at one.
 """
 
 from collections.abc import Collection
@@ -17,6 +18,7 @@ from jobs.cli import FAILED, WRONG_REQUEST, main_verb
 from jobs.config import Recipe, RecipeError
 from jobs.passes import finished, outcome
 from pipelines.caption import caption
+from pipelines.caption_agree import agree
 from pipelines.ledger import Ledger
 from pipelines.tally import Tally
 from pipelines.verdicts import verdict_fingerprint
@@ -43,7 +45,9 @@ def run(
 
     def work() -> Tally:
         limits = recipe.scan.limits
-        return caption(recipe.caption, ledger, scan, tables, limits, verdicts, replay)
+        tally = caption(recipe.caption, ledger, scan, tables, limits, verdicts, replay)
+        agree(ledger, f"scores/caption@{recipe.caption.fingerprint()}", recipe.judge)
+        return tally
 
     tally = finished("caption", work)
     if tally is None:

@@ -122,7 +122,9 @@ class Recipe(Settings):
     @property
     def score_tables(self) -> tuple[str, ...]:
         """The ledger tables of scores beside the scan's own, by this recipe's settings."""
-        from pipelines.alike import alike_table  # noqa: PLC0415 - Arrow: a recipe need not load it
+        # Arrow: a recipe need not load it
+        from pipelines.alike import alike_table  # noqa: PLC0415
+        from pipelines.caption_agree import agreement_table  # noqa: PLC0415
 
         judged = self.judge.tables()
         tables = [*self.speech.tables().values(), *judged.values()]
@@ -130,6 +132,9 @@ class Recipe(Settings):
             tables.append(alike_table(judged["embed"], self.scan.fingerprint()))
         if questions := self.ask.table():
             tables.append(questions)
+        captions = f"scores/caption@{self.caption.fingerprint()}"
+        if agreement := agreement_table(captions, self.judge):
+            tables.append(agreement)
         return tuple(tables)
 
     @property

@@ -1,5 +1,7 @@
 """Films to shards in one go: speech, scan, judge, ask, decide, caption, encode.
 
+Where rules ask how captions agree with their clips, `decide` runs once more after `caption`.
+
 Each step does only what is missing, so running it again after a stop goes on where it was. Too many
 refused films do not stop the chain; the exit code tells of them at the end.
 """
@@ -35,6 +37,7 @@ def steps(recipe: Recipe, sources: list[str]) -> list[tuple[Any, list[str]]]:
         *([(ask, [])] if recipe.ask.questions else []),
         (decide, []),
         (caption, []),
+        *([(decide, [])] if recipe.policy.of_captions() else []),
         (encode, []),
     ]
 

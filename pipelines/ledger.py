@@ -27,7 +27,7 @@ from curation.files import atomic, sweep, write_bytes
 from curation.judges.columns import COLUMNS
 from curation.places import Place, Remote, below, each
 from curation.records import Status
-from curation.scores import ALIKE, SCORES, Score
+from curation.scores import AGREEMENT, ALIKE, SCORES, Score
 from curation.spoken import SPOKEN
 
 ROWS_A_PART = 200_000  # about 40 MB of scores: one reader's bite
@@ -136,6 +136,7 @@ SCHEMAS = {
     ),
     "scores/asks": _scores({}, *_VERDICT),  # and a nullable boolean a question of the recipe
     "scores/alike": _scores(ALIKE),
+    "scores/agreement": _scores(AGREEMENT, ("asked", pa.string())),
     **{f"scores/{name}": _scores(columns, *_JUDGED) for name, columns in COLUMNS.items()},
     "verdicts": pa.schema(
         [

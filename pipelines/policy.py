@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from curation.captions.questions import ASK
 from curation.judges.columns import COLUMNS
-from curation.scores import ALIKE, FACTS, SCORES, SHOWN, TEXT_FACTS
+from curation.scores import AGREEMENT, ALIKE, FACTS, SCORES, SHOWN, TEXT_FACTS
 from curation.settings import Settings
 from curation.spoken import SPOKEN
 
@@ -19,7 +19,11 @@ PHASE = r"^[a-z][a-z0-9_-]{0,31}$"
 
 # Every score of every pass: what a check may ask for besides the facts of a clip.
 ALL_SCORES = (
-    SCORES | SPOKEN | ALIKE | {n: s for table in COLUMNS.values() for n, s in table.items()}
+    SCORES
+    | SPOKEN
+    | ALIKE
+    | AGREEMENT
+    | {n: s for table in COLUMNS.values() for n, s in table.items()}
 )
 KNOWN = (*ALL_SCORES, *FACTS, *SHOWN, *TEXT_FACTS)
 
@@ -87,10 +91,19 @@ class Rule(Check):
 
     @model_validator(mode="after")
     def named(self) -> "Rule":
-        """A group has no score to be called by."""
+        """A group has no score to be called by; captions come after the first verdicts."""
         if not self.name and not self.score:
             raise ValueError("a rule with `any` or `all` needs a `name`")
+        if self.of_captions() and self.when_null == "drop":
+            raise ValueError(
+                f"{self.title}: only kept clips are captioned, so dropping what has no caption yet "
+                "drops all; give the rule `when_null: keep`"
+            )
         return self
+
+    def of_captions(self) -> bool:
+        """Whether it asks how captions agree, which only a second `decide` can know."""
+        return any(check.score in AGREEMENT for check in self.leaves())
 
     def conditions(self) -> Iterator[Check]:
         """The checks of single scores in `when`."""
@@ -192,6 +205,11 @@ class Policy(Settings):
         rules = [*self.rules, *(rule for phase in self.phases.values() for rule in phase.rules)]
         checks = [c for rule in rules for c in (*rule.leaves(), *rule.conditions())]
         return {c.score.removeprefix(ASK) for c in checks if c.score.startswith(ASK)}
+
+    def of_captions(self) -> bool:
+        """Whether a rule asks how captions agree, in any phase."""
+        rules = [*self.rules, *(rule for phase in self.phases.values() for rule in phase.rules)]
+        return any(rule.of_captions() for rule in rules)
 
     def phase(self, name: str) -> "Policy":
         """The policy of a phase; '' is the policy itself. Raises ValueError."""

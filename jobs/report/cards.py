@@ -55,6 +55,7 @@ class Card:
     near: str
     turns: list[Turn]
     parts: list[tuple[str, str]]
+    agreement: str
     trouble: list[str]
     sync: list[tuple[str, str]]
     scores: list[tuple[str, str, str]]
@@ -154,6 +155,7 @@ def card(row: Row, lines: list[Line], group: Group, reasons: dict[str, str]) -> 
         near="",
         turns=turns_of(row),
         parts=parts_of(caption.get("structured") or ""),
+        agreement=agreement_of(row),
         trouble=[],
         sync=sync_of(row),
         scores=numbers_of(row),
@@ -182,6 +184,17 @@ def parts_of(structured: str) -> list[tuple[str, str]]:
     found = [(tag, re.search(f"<{tag}>(.*?)</{tag}>", structured, re.DOTALL)) for tag in TAGS]
     parts = [(tag, cut(match[1])) for tag, match in found if match]
     return parts or ([("", cut(structured))] if structured else [])
+
+
+def agreement_of(row: Row) -> str:
+    """How near the caption is to picture and sound, in words; empty where nobody compared them."""
+    found = [
+        f"{name} {number(float(row[score]))}"
+        for name, score in (("picture", "caption_picture"), ("sound", "caption_sound"))
+        if row.get(score) is not None
+    ]
+    by = f" by {cut(row['caption_scorer'], 80)}" if row.get("caption_scorer") else ""
+    return f"agrees with {', '.join(found)}{by}" if found else ""
 
 
 def sync_of(row: Row) -> list[tuple[str, str]]:

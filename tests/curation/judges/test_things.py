@@ -24,7 +24,9 @@ from pathlib import Path
 import numpy as np, torch
 from safetensors.torch import save_file
 from curation.judges.config import ClipModel
+from curation.captions.agreement import Scorer
 from curation.judges.things import load_clip, make_torchvision_importable
+from curation.judges.vectors import pack
 make_torchvision_importable()
 make_torchvision_importable()
 import open_clip
@@ -47,7 +49,14 @@ from PIL import Image
 _, _, prepare = open_clip.create_model_and_transforms("Tiny-1", pretrained=config.weights)
 with torch.inference_mode():
     truth = model.eval().encode_image(prepare(Image.fromarray(stills[1]))[None])[0].numpy()
+scorer = Scorer(ClipModel(name="Tiny-1", weights=config.weights))
+words = {"provenance": "sidecar", "structured": "<text>A cat sits. It sleeps.</text>"}
+scored = scorer(words, {"embedding": pack(seen.vector)})
+tokens = open_clip.get_tokenizer("Tiny-1")(["A cat sits.", "It sleeps."])
+with torch.inference_mode():
+    said = torch.nn.functional.normalize(model.encode_text(tokens), dim=1).numpy()
 print(json.dumps({
+    "scored": scored, "agrees": float((said @ seen.vector).mean()),
     "features": list(seen.features.shape), "sum": float(seen.probabilities.sum()),
     "cosine": float(seen.features[1] @ truth / np.linalg.norm(truth)),
     "aesthetic": clip.aesthetic(stills), "expected": float(seen.features.sum(axis=1).mean() + 5),
@@ -111,3 +120,5 @@ def test_an_open_clip_model_from_a_file(tmp_path):
     assert found["sum"] == pytest.approx(1, abs=1e-5)
     assert found["cosine"] == pytest.approx(1, abs=1e-4)
     assert found["aesthetic"] == pytest.approx(found["expected"], abs=1e-4)
+    assert found["scored"]["caption_picture"] == pytest.approx(found["agrees"], abs=1e-3)
+    assert found["scored"]["caption_scorer"] == "open_clip Tiny-1"
