@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from benchmarks.random_shards import make_set
-from jobs.config import Recipe, RecipeError
-from jobs.generate import run
+from curation.files import write_text
+from jobs.config import RESOLVED, Recipe, RecipeError, recipe_text
+from jobs.exporting import folder
+from jobs.generate import newest_of, run
 from jobs.generate_config import GenerateConfig
 from jobs.generate_lora import adapters, with_adapters
 from jobs.training import checkpoint
@@ -73,6 +75,17 @@ def test_base_and_adapters_make_the_clip_of_the_run(trained):
     assert make(trained, words=[str(card)], lora=str(trained / "more")) == both
     with pytest.raises(RecipeError, match=r"set generate\.lora as it was"):
         make(trained, words=[str(card)])
+
+
+def test_an_export_has_base_and_adapters(trained):
+    """Catches an export of adapters that needs the run beside it."""
+    recipe = Recipe(name="tiny", out=trained / "more")
+    write_text(recipe.out / RESOLVED, recipe_text(recipe))
+    step = newest_of(folder.write(recipe).folder, "checkpoint")
+    assert step.parents[1].name == "exports"
+    wanted, found = weights(trained, "more"), checkpoint.read_weights(step).tensors
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert adapters(GenerateConfig(lora=str(step)))[0].path == step / "adapter.safetensors"
 
 
 def test_what_is_no_adapter_is_refused(trained):

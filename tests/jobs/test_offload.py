@@ -77,5 +77,19 @@ def test_losses_are_those_of_a_run_without(tmp_path, shards, tiny, zero, dtype, 
     assert losses(back) == pytest.approx(wanted, rel=near)
 
 
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("zero", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_outliers_are_seen_on_the_host_too(tmp_path, shards, tiny, zero):
+    """Catches a limit that offload goes around: a step that is taken in one run alone."""
+    found = []
+    for name, offload in (("plain", None), ("moved", {})):
+        outlier = {"times": 1.05, "window": 8, "after": 1}
+        given = {"zero": zero, "outlier": outlier, "max_bad_steps": 8, "steps": 5}
+        train_worker({"job": tiny(tmp_path / name, shards, **given, offload=offload)})
+        lines = read(tmp_path / name / "metrics.jsonl")
+        found.append([(line["step"], line["ids"]) for line in lines if line["kind"] == "bad"])
+    assert found[0] == found[1] != []
+
+
 def losses(out):
     return [x["loss"] for x in read(out / "metrics.jsonl") if x["kind"] in ("step", "validation")]
