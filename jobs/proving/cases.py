@@ -67,12 +67,13 @@ def worlds(
     others = tuple(one for one in world.never if one not in held_out)
     values = world.model_dump(exclude={"never", "only", "defects"})
     train = {**values, "never": others + held_out, "only": world.only}
+    named = {"unnamed": 0.0}  # what is asked for in words is said
     found = {
         "train": WorldConfig(**train, defects=world.defects),
-        TEXT: WorldConfig(**{**train, "seed": seed}),
+        TEXT: WorldConfig(**{**train, **named, "seed": seed}),
     }
     if held_out:
-        unseen = {**values, "never": others, "only": held_out, "seed": seed + 1}
+        unseen = {**values, **named, "never": others, "only": held_out, "seed": seed + 1}
         found[HELD_OUT] = WorldConfig(**unseen)
     return found
 

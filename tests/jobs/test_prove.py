@@ -138,14 +138,15 @@ def test_a_rerun_makes_nothing_twice(recipe, proof):
 
 def test_worlds_are_disjoint_and_keep_their_names():
     """Catches test films that training has seen, and a second run that holds nothing out."""
-    base = WorldConfig(**WORLD, films=8, defects={"silence": 0.5})
+    base = WorldConfig(**WORLD, films=8, defects={"silence": 0.5}, unnamed=0.5)
     held = (Combination(**HELD[0]),)
     found = worlds(base, held, 7)
     kinds = {name: set(world.kinds) for name, world in found.items()}
     assert not kinds["train"] & kinds[HELD_OUT]
     assert kinds["train"] == kinds[TEXT]
     assert len({world.seed for world in found.values()}) == 3
-    assert found["train"].defects.silence == 0.5
+    assert found["train"].defects.silence == found["train"].unnamed == 0.5
+    assert found[TEXT].unnamed == found[HELD_OUT].unnamed == 0, "a prompt must say what it wants"
     assert found[TEXT].defects.silence == found[HELD_OUT].defects.silence == 0
     assert worlds(found["train"], held, 7) == found, "a saved recipe gives the same worlds"
 
