@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from curation.media_write import write_clip
 from curation.world.config import WorldConfig
 from curation.world.film import Film, make_film
 from jobs.clips import decode, encode_frames
@@ -51,6 +52,8 @@ OF = {  # the proof's capabilities that ask as these tasks do
     Task.AUDIO_TO_VIDEO: "picture for a sound",
 }
 SAMPLER = {"steps": 20, "guidance_video": 1.0, "guidance_audio": 1.0}
+# no picture is made, or, of a film that is given small, another than the film
+NOT_THE_FILM = {Task.VIDEO_TO_AUDIO, Task.TEXT_TO_AUDIO, Task.OUTPAINT}
 MISLED = "video_to_audio, another film's words"
 
 
@@ -61,7 +64,9 @@ def fields(task: Task, film: Film, stem: Path) -> dict[str, Any]:
     whole = written(film, stem.with_suffix(".mp4"))
     match task:
         case Task.EXTEND_BACK:
-            return {"clip": whole, "extend": "backward", "keep": 8}
+            path, end = stem.with_name(f"{stem.name}-end.mp4"), round(8 / film.fps * film.rate)
+            write_clip(path, film.pixels[-8:], film.fps, film.samples[:, -end:], film.rate, 0)
+            return {"clip": path, "extend": "backward", "keep": 8}
         case Task.KEYFRAMES:
             path = still(film, len(film.pixels) // 2, stem)
             return {"keyframes": [{"image": path, "at": (len(film.pixels) // 2) / film.fps}]}
@@ -122,7 +127,7 @@ def measured(maker: Maker, recipe: Recipe, folder: Path, name: str) -> dict[str,
         config = GenerateConfig(prompt=prompt, seed=number, count=1, **SAMPLER | asked)
         (request,) = requests_of(config, recipe, maker)
         made, known = maker.draw(request)
-        if made.pixels is not None and task not in (Task.VIDEO_TO_AUDIO, Task.TEXT_TO_AUDIO):
+        if task not in NOT_THE_FILM:
             truth = film.pixels[: len(made.pixels)]
             numbers["picture"].append(whole(made.pixels, truth))
         kept = measure_kept(made.pixels, known, made.geometry, maker.decoders)
