@@ -13,7 +13,7 @@ from typing import Any
 
 from curation.shots import MARGIN, STEP
 
-MOST = 16  # a film in an object store is copied for each part
+MOST = 16  # a film in an object store that is no mp4 is copied for each part
 LEAST_S = 120.0  # what is decoded twice, some 20 s an edge, is at most a sixth of it
 NEAR_S = 5.0  # how far behind an edge its cut may lie; nearly all shots of films have ended by then
 
@@ -72,6 +72,17 @@ def around(span: tuple[float, float | None], fps: float) -> tuple[float, float |
     reach = NEAR_S + (MARGIN + STEP) / max(fps, 1.0)
     start, end = span
     return max(0.0, start - reach), None if end is None else end + reach
+
+
+def held(part: Part, seconds: float, fps: float) -> list[tuple[float, float | None]]:
+    """What is read of a film for a part: what is decoded, and the sound around its clips."""
+    from curation.freeze import AROUND_S  # noqa: PLC0415 - 2 s that a driver need not import
+
+    span = part.span(seconds)
+    if span is None:
+        return []
+    start, end = around(span, fps)
+    return [(max(0.0, start - AROUND_S), None if end is None else end + AROUND_S)]
 
 
 def seam(edge: float, shots: Sequence[tuple[float, float]]) -> float:

@@ -7,7 +7,8 @@ Times are seconds on the film's clock, 0 at the earliest picture. Every failure 
 import math
 import mmap
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.media_guard import Guard
+from curation.media_part import Copy, Spans
 from curation.media_sniff import Source, open_source
 from curation.records import Reason, RejectedError
 from curation.scores import Crop
@@ -23,6 +25,7 @@ from curation.settings import Settings
 
 CHILD = "curation.media_child"
 WORN = {Reason.MEMORY_LIMIT, Reason.DECODER_CRASH}  # may be what earlier films left in the child
+WHOLE = Copy("")
 T = TypeVar("T")
 
 
@@ -105,6 +108,7 @@ class MediaReader:
         self._open: tuple[str, int] | None = None  # film and generation of the child that holds it
         self._facts: dict[str, Any] = {}
         self._generation = self._films = 0  # the child, and how many films it was given
+        self._copies: dict[str, Copy] = {}
 
     def __enter__(self) -> "MediaReader":
         return self
@@ -121,6 +125,27 @@ class MediaReader:
         """End the child process. The reader may be used again; a new child starts then."""
         self._guard.close()
         self._open = None
+
+    @contextmanager
+    def holding(self, copy: Copy) -> Iterator[None]:
+        """For the length of the block know that a film is here in parts.
+
+        What goes beyond them, and whatever is refused, is read again from the whole film.
+        """
+        self._copies[copy.path] = copy
+        try:
+            yield
+        finally:
+            del self._copies[copy.path]
+
+    def ranges(self, path: str | os.PathLike[str], spans: Spans) -> list[tuple[int, int]] | None:
+        """(first byte, bytes) of what reading these spans of an mp4 takes besides its header.
+
+        None where only the whole film will do. Raises RejectedError.
+        """
+        found = self._read(path, lambda _: self._ask({"do": "ranges", "spans": list(spans)}))
+        ranges = found["ranges"]
+        return None if ranges is None else [(start, count) for start, count in ranges]
 
     def probe(self, path: str | os.PathLike[str]) -> Probe:
         """Header facts; nothing is decoded. Raises RejectedError."""
@@ -166,7 +191,9 @@ class MediaReader:
             "start": start,
             "end": end,
         }
-        return self._read(path, lambda _: self._frames(request))
+        if asked is not None and len(asked):
+            start, end = float(asked.min()), float(asked.max())
+        return self._read(path, lambda _: self._frames(request), (start, end))
 
     def keyframes(
         self, path: str | os.PathLike[str], times: Sequence[float] | np.ndarray
@@ -197,7 +224,7 @@ class MediaReader:
         if end is not None and end > self.limits.seconds:
             raise ValueError(f"end={end} is beyond the longest film ({self.limits.seconds:g} s)")
         request = {"do": "sound", "rate": rate, "start": start, "end": end, "mono": mono}
-        return self._read(path, lambda _: self._sound(request))
+        return self._read(path, lambda _: self._sound(request), (start, end))
 
     def _probe(self, source: Source) -> Probe:
         video, audio = self._facts["video"], self._facts["audio"]
@@ -222,7 +249,28 @@ class MediaReader:
         samples = memory.view(np.float32).reshape(plan["channels"], plan["count"])
         return Sound(samples, request["rate"], plan["start"])
 
-    def _read(self, path: str | os.PathLike[str], work: Callable[[Source], T]) -> T:
+    def _read(
+        self,
+        path: str | os.PathLike[str],
+        work: Callable[[Source], T],
+        span: tuple[float, float | None] | None = None,
+    ) -> T:
+        """Do `work`, which looks at `span`, on the film; on all of it where a part does not do."""
+        copy = self._copies.get(os.fspath(path))
+        if copy is None:
+            return self._tried(path, work)
+        if span and not copy.covers(*span):
+            copy.complete()
+        part = not copy.whole
+        try:
+            return self._tried(path, work)
+        except RejectedError:
+            if not part:
+                raise
+        copy.complete()
+        return self._tried(path, work)
+
+    def _tried(self, path: str | os.PathLike[str], work: Callable[[Source], T]) -> T:
         """Do `work` on the film; once more in a new child where an old one may be to blame."""
         try:
             return work(self._source(path))
@@ -246,6 +294,7 @@ class MediaReader:
                         "do": "open",
                         "container": source.container,
                         "limits": self.limits.model_dump(),
+                        "part": not self._copies.get(os.fspath(path), WHOLE).whole,
                     },
                     source.descriptor,
                 )

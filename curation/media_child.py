@@ -1,8 +1,8 @@
 """The process that decodes. Run by `curation.media_guard` as `python -m curation.media_child`.
 
 It holds the film opened last, so that reading in pieces does not open it again, and answers one
-request at a time: `open` (with the file's descriptor), `keyframes`, `frames`, `sound` (choose and
-count), `fill` (write into memory that the reader made, after it agreed to the size).
+request at a time: `open` (with the file's descriptor), `ranges`, `keyframes`, `frames`, `sound`
+(choose and count), `fill` (write into memory that the reader made, after it agreed to the size).
 """
 
 import ctypes
@@ -20,6 +20,7 @@ import numpy as np
 
 from curation import media_index, media_wire
 from curation.media_picture import AvPictures, DecordPictures, Shape, shape_for
+from curation.media_ranges import byte_ranges
 from curation.media_sound import SoundTrack
 from curation.records import Reason, RejectedError
 
@@ -30,8 +31,11 @@ FEW = 2  # pictures that are not worth a decoder of their own
 class Film:
     """One open file and whatever was opened on it so far."""
 
-    def __init__(self, descriptor: int, container: str, limits: dict[str, Any]) -> None:
+    def __init__(
+        self, descriptor: int, container: str, limits: dict[str, Any], part: bool = False
+    ) -> None:
         self.descriptor, self.kind, self.limits = descriptor, container, limits
+        self.part = part  # it has holes, of which demuxers complain and decoders must not
         self.picture: media_index.Picture | None = None
         self.track: media_index.Track | None = None
         self.seconds = 0.0
@@ -68,11 +72,16 @@ class Film:
         if self._clock is None:
             quiet = media_index.complaints()
             opened = media_index.open_container(self.descriptor, self.kind, self.limits)
-            with opened:
+            with opened, media_index.silence(self.part):
                 clock = media_index.read_clock(opened, self.limits)
             media_index.check_quiet(quiet, "reading packets")
             self._clock = clock
         return self._clock
+
+    def ranges(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The bytes that hold some spans, null where only all of them will do."""
+        with media_index.open_container(self.descriptor, self.kind, self.limits) as opened:
+            return {"ranges": byte_ranges(opened, request["spans"])}
 
     def frames(self, request: dict[str, Any]) -> dict[str, Any]:
         """Choose frames; answers their number and size."""
@@ -135,7 +144,7 @@ class Film:
         if self._pictures is None or self._shape != shape:
             self._shape, self._pictures = shape, None  # two open at once meet the memory limit
             self._pictures = DecordPictures.open(
-                self.descriptor, self.kind, self.picture, self.clock, shape
+                self.descriptor, self.kind, self.picture, self.clock, shape, self.part
             ) or self._exact(shape)
         if not self._pictures.read(unique, deliver):
             self._pictures = self._exact(shape)
@@ -164,7 +173,7 @@ def answer(film: Film | None, request: dict[str, Any], descriptors: list[int]) -
     """(film, reply) of one request."""
     name = request["do"]
     if name == "open":
-        film = Film(descriptors[0], request["container"], request["limits"])
+        film = Film(descriptors[0], request["container"], request["limits"], request["part"])
         facts = {
             "seconds": film.seconds,
             "video": asdict(film.picture) if film.picture else None,
@@ -178,6 +187,8 @@ def answer(film: Film | None, request: dict[str, Any], descriptors: list[int]) -
         return film, film.sound(request)
     if name == "keyframes":
         return film, film.keyframes(request)
+    if name == "ranges":
+        return film, film.ranges(request)
     assert film.fill is not None
     if request["bytes"]:
         # Closed by its last user: an error's traceback may still hold the array here.
@@ -220,7 +231,7 @@ def main() -> None:
     if os.getppid() != parent:  # it ended before the line above
         return
     av.logging.restore_default_callback()  # decoders complain on standard error, where we count
-    av.logging.set_libav_level(av.logging.ERROR)
+    av.logging.set_libav_level(media_index.LEVEL)
     serve(socket.socket(fileno=descriptor))
 
 

@@ -7,6 +7,8 @@ there is no picture).
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,6 +20,7 @@ from curation.records import Reason, RejectedError
 
 MISSING = np.iinfo(np.int64).min  # a packet without this time
 MAX_PACKETS = 5_000_000
+LEVEL = av.logging.ERROR  # what decoders say aloud
 SHORTFALL_S = 0.5  # declared seconds that may be missing at the end, and 1 % of the whole
 FROM_ZERO = {"mov", "matroska", "avi", "flv"}  # count their length from 0, not from a first time
 
@@ -94,6 +97,16 @@ def check_quiet(since: int, doing: str) -> None:
         words = os.pread(2, 400, since).decode(errors="replace").strip().split("\n")[0]
         # Without addresses, so that a rerun gives the same row.
         raise RejectedError(Reason.CORRUPT, f"{doing}: {re.sub(r' @ 0x[0-9a-f]+', '', words)}")
+
+
+@contextmanager
+def silence(holes: bool) -> Iterator[None]:
+    """Where a file has `holes`, let demuxers, which look into packets of H.264, say nothing."""
+    av.logging.set_libav_level(av.logging.PANIC if holes else LEVEL)
+    try:
+        yield
+    finally:
+        av.logging.set_libav_level(LEVEL)
 
 
 def too_large() -> bool:

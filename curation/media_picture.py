@@ -113,9 +113,15 @@ class DecordPictures:
 
     @classmethod
     def open(
-        cls, descriptor: int, container: str, picture: Picture, clock: Clock, shape: Shape
+        cls,
+        descriptor: int,
+        container: str,
+        picture: Picture,
+        clock: Clock,
+        shape: Shape,
+        part: bool = False,
     ) -> "DecordPictures | None":
-        """Open when every frame time agrees with the packets'."""
+        """Open when every frame time agrees with the packets'; of a `part` of a film too."""
         odd = picture.coded[0] % 2 or picture.coded[1] % 2
         if container not in ("mov", "matroska") or picture.codec not in DECORD_CODECS:
             return None
@@ -123,7 +129,7 @@ class DecordPictures:
             return None
         import decord  # noqa: PLC0415 - 60 ms and 60 MB that audio and AV1 do without
 
-        decord.logging.set_level(decord.logging.ERROR)
+        decord.logging.set_level(decord.logging.PANIC if part else decord.logging.ERROR)
         errors = (decord.DECORDError, RuntimeError, IndexError)
         height, width = shape.scaled
         quiet = complaints()
@@ -140,6 +146,8 @@ class DecordPictures:
             times = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
         except errors:
             return None
+        finally:
+            decord.logging.set_level(decord.logging.ERROR)
         if np.abs(times - times[0] - clock.times).max() > MATCH_S or complaints() != quiet:
             return None
         return cls(reader, shape, errors)

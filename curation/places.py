@@ -9,7 +9,7 @@ import fnmatch
 import io
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -138,6 +138,18 @@ class Remote:
         system, path = self._system()
         file = self._ask(lambda: system.open_input_file(path))
         return self._ask(partial(self._part, file, count, start))
+
+    def parts(self, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+        """(first byte, bytes) of the ranges (first byte, count), at most CHUNK at a time.
+
+        Raises FileNotFoundError, StorageError.
+        """
+        system, path = self._system()
+        file = self._ask(lambda: system.open_input_file(path))
+        for start, count in ranges:
+            for at in range(start, start + count, CHUNK):
+                wanted = min(CHUNK, start + count - at)
+                yield at, self._ask(partial(self._part, file, wanted, at))
 
     def read_bytes(self) -> bytes:
         """The whole object. Raises FileNotFoundError, StorageError."""

@@ -15,11 +15,12 @@ from ray.exceptions import RayError
 from curation.captions.config import LLMConfig
 from curation.captions.request import evidence, look
 from curation.captions.server import ServerError
+from curation.film_spans import clips_film
 from curation.media import Limits, MediaReader
 from curation.records import Reason, RejectedError
 from pipelines import attempts, cluster
 from pipelines.attempts import Remote, begun, starting
-from pipelines.caption_ask import answer_row, refused_row, scanned_film
+from pipelines.caption_ask import answer_row, refused_row
 from pipelines.ledger import Row
 from pipelines.measure import quiet_ray_data
 
@@ -48,7 +49,7 @@ class Captioner:
         """One row a clip, whatever happens to it."""
         clips = task["clips"]
         try:
-            with scanned_film(clips[0]) as path:
+            with clips_film(self._reader, clips) as path:
                 return [self._clip(path, clip) for clip in clips]
         except RejectedError as error:
             return [refused_row(clip, error, self._teller) for clip in clips]

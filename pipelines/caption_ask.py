@@ -6,9 +6,7 @@ description as JSON. A row stands for one evidence: with another transcript the 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Collection
 from types import TracebackType
 
 from curation.captions.answer import CaptionStatus, Outcome
@@ -19,7 +17,6 @@ from curation.media import Limits
 from curation.progress import Advance, progress, say
 from curation.records import Reason, RejectedError
 from curation.scores import CROP, crop_of
-from curation.sources import hash_source, local_copy
 from pipelines.ledger import Ledger, Row
 from pipelines.retry import counted, wanted
 
@@ -170,21 +167,3 @@ def refused_row(clip: Row, error: RejectedError, teller: str) -> Row:
     """The row of a clip that nobody could be shown."""
     outcome = Outcome(CaptionStatus.FAILED, detail=error.detail)
     return answer_row(clip, outcome, teller) | {"reason": error.reason}
-
-
-@contextmanager
-def scanned_film(clip: Row) -> Iterator[str]:
-    """A local path of the clip's film, for the length of the block. Raises RejectedError.
-
-    Bytes are hashed only where size or time differ from the scan's: words about another film would
-    be worse than none.
-    """
-    with local_copy(clip["path"]) as local:
-        try:
-            stat = Path(local).stat()
-        except OSError as error:
-            raise RejectedError(Reason.UNREADABLE, error.strerror or "") from error
-        same = (stat.st_size, stat.st_mtime_ns) == (clip.get("bytes"), clip.get("mtime_ns"))
-        if not same and hash_source(local) != clip["source_id"]:
-            raise RejectedError(Reason.UNREADABLE, "the film changed since the scan; scan again")
-        yield local

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from curation.captions.config import LLMConfig
 from curation.captions.request import Seen, evidence, look
 from curation.captions.server import Server, ServerError
+from curation.film_spans import clips_film
 from curation.media import Limits, MediaReader
 from curation.records import RejectedError
-from pipelines.caption_ask import Keep, answer_row, refused_row, scanned_film
+from pipelines.caption_ask import Keep, answer_row, refused_row
 from pipelines.ledger import Row
 
 MOST_DECODERS = 16
@@ -70,7 +71,7 @@ class Asking:
                 with ExitStack() as copies:
                     film: str | RejectedError
                     try:
-                        film = await aside(copies.enter_context, scanned_film(clips[0]))
+                        film = await aside(copies.enter_context, clips_film(reader, clips))
                     except RejectedError as error:
                         film = error
                     for clip in clips:

@@ -18,11 +18,12 @@ from curation.captions.answer import AnswerError, CaptionStatus, Desk, Outcome, 
 from curation.captions.config import LLMConfig
 from curation.captions.request import Request, evidence, look, messages, schema
 from curation.captions.server import ServerError
+from curation.film_spans import clips_film
 from curation.media import Limits, MediaReader
 from curation.records import Reason, RejectedError, clean
 from pipelines import cluster
 from pipelines.caption_actors import MOST_BLOCKS
-from pipelines.caption_ask import answer_row, refused_row, scanned_film
+from pipelines.caption_ask import answer_row, refused_row
 from pipelines.ledger import Row
 from pipelines.measure import quiet_ray_data
 
@@ -44,7 +45,7 @@ class Reader:
         clips = json.loads(row["task"])["clips"]
         refusal: RejectedError | None = None
         try:
-            with scanned_film(clips[0]) as path:
+            with clips_film(self._reader, clips) as path:
                 for clip in clips:
                     try:
                         seen = look(

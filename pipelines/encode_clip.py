@@ -164,6 +164,7 @@ class ClipEncoder:
         advance: Callable[[int], None],
     ) -> Iterator[Encoded | Failure]:
         """Samples and failures; those of `failed` that are not to be tried again stay."""
+        self._films.expect(task.clips)
         for (row, before, taken), media in self._ahead.over(
             self._found(task, earlier, failed), self._shapes
         ):

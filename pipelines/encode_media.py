@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from typing import TypeVar
@@ -13,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.film_spans import clip_spans, film_copy
 from curation.media import Limits, MediaReader
-from curation.records import Reason, RejectedError
+from curation.media_part import Copy
 from curation.rendition import picture, sound
-from curation.sources import hash_source, local_copy
 from model.geometry import Geometry
 from pipelines.ledger import Row
 
@@ -37,36 +36,48 @@ class Film:
     """A film in hand: who uses it now, and where it lies."""
 
     users: int = 0
-    where: str = ""
+    copy: Copy | None = None
     lock: Lock = field(default_factory=Lock)
-    copy: ExitStack = field(default_factory=ExitStack)
+    hold: ExitStack = field(default_factory=ExitStack)
 
 
 class Films:
-    """Local paths of films; what lies elsewhere is copied once for all readers, and kept until
-    nobody uses it and another film is wanted.
+    """Local paths of films; what lies elsewhere is fetched once for all readers and all clips that
+    are expected, and kept until nobody uses it and another film is wanted.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._films: dict[str, Film] = {}
+        self._together: dict[str, list[Row]] = {}  # clip → those of its film that are expected
+
+    def expect(self, clips: Iterable[Row]) -> None:
+        """These clips are wanted next; those of one film are fetched together."""
+        films: dict[str, list[Row]] = {}
+        for row in clips:
+            films.setdefault(row["path"], []).append(row)
+        self._together = {row["clip_id"]: rows for rows in films.values() for row in rows}
 
     @contextmanager
-    def local(self, row: Row) -> Iterator[str]:
-        """The clip's film as a local path. Raises RejectedError if it is not the one scanned."""
+    def local(self, row: Row, reader: MediaReader) -> Iterator[str]:
+        """The clip's film as a local path that is good for what `reader` reads of the clip.
+
+        Raises RejectedError if it is not the film that was scanned.
+        """
+        clips = self._together.get(row["clip_id"], [row])
         with self._lock:
-            film = self._films.setdefault(row["path"], Film())
+            film = self._films.setdefault(clips[0]["clip_id"], Film())
             film.users += 1
-            idle = [path for path, other in self._films.items() if not other.users]
-            for path in idle:
-                self._films.pop(path).copy.close()
+            idle = [name for name, other in self._films.items() if not other.users]
+            for name in idle:
+                self._films.pop(name).hold.close()
         try:
             with film.lock:
-                if not film.where:
-                    where = film.copy.enter_context(local_copy(row["path"]))
-                    check_scanned(where, row)
-                    film.where = where
-            yield film.where
+                if film.copy is None:
+                    spans = clip_spans(clips)
+                    film.copy = film.hold.enter_context(film_copy(reader, row, lambda _: spans))
+            with reader.holding(film.copy):
+                yield film.copy.path
         finally:
             with self._lock:
                 film.users -= 1
@@ -74,22 +85,8 @@ class Films:
     def close(self) -> None:
         """Remove all copies."""
         for film in self._films.values():
-            film.copy.close()
+            film.hold.close()
         self._films.clear()
-
-
-def check_scanned(local: str, row: Row) -> None:
-    """Raise RejectedError unless a film is the one that was scanned.
-
-    Bytes are hashed only where size or time differ from the scan's.
-    """
-    try:
-        stat = Path(local).stat()
-    except OSError as error:
-        raise RejectedError(Reason.UNREADABLE, error.strerror or "") from error
-    same = (stat.st_size, stat.st_mtime_ns) == (row["bytes"], row["mtime_ns"])
-    if not same and hash_source(local) != row["source_id"]:
-        raise RejectedError(Reason.UNREADABLE, "the film changed since the scan; scan again")
 
 
 class ClipReader:
@@ -102,13 +99,13 @@ class ClipReader:
     def picture(self, row: Row, shape: Geometry) -> NDArray[np.uint8]:
         """What a clip shows: uint8 [F,H,W,3]. Raises RejectedError."""
         size, crop = (shape.frames, shape.height, shape.width), row.get("crop")
-        with self._films.local(row) as path:
+        with self._films.local(row, self._reader) as path:
             return picture(self._reader, path, row["start_s"], size, shape.fps, crop)
 
     def sound(self, row: Row, shape: Geometry) -> NDArray[np.float32]:
         """What is heard: float32 [sounds,S]. Raises RejectedError."""
         rate = shape.audio.sample_rate
-        with self._films.local(row) as path:
+        with self._films.local(row, self._reader) as path:
             return sound(self._reader, path, row["start_s"], shape.samples, rate, self._sounds)
 
     def read(self, row: Row, shapes: Shapes) -> Media:

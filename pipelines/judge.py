@@ -23,6 +23,7 @@ from curation.scores import CROP, crop_of
 from pipelines.attempts import deaths_file
 from pipelines.batches import committed
 from pipelines.budget import ERROR_BUDGET, Budget
+from pipelines.caption_ask import FILE, scanned_files
 from pipelines.ledger import Ledger, Row
 from pipelines.retry import counted, wanted
 from pipelines.tally import Tally
@@ -31,6 +32,7 @@ from pipelines.tally import Tally
 # film again (0.1 s an hour of film) stays under 1 % of judging them. Few clips make smaller tasks,
 # so that no worker has the last one for long while others idle.
 CLIPS_A_TASK, LEAST_CLIPS, TASKS_A_WORKER = 32, 4, 8
+CARRIED = ("clip_id", "path", "source_id", *FILE, "start_s", "end_s", "has_audio", "crop")
 Missing = dict[str, dict[str, Row | None]]  # clip_id -> judges, with the row that each replaces
 
 
@@ -59,6 +61,9 @@ def judge(
     if missing:
         absent = unavailable(config, {name for names in missing.values() for name in names})
         settle(ledger, tables, missing, absent, tally)
+        files = scanned_files(ledger, scan_fingerprint)
+        for clip in clips:
+            clip |= {key: files.get(clip["path"], {}).get(key) for key in FILE}
         deaths = deaths_file(ledger.folder, f"judge@{scan_fingerprint}", replay)
         budget = Budget("judgements", error_budget)
         for name, row in judged(config, ledger, clips, missing, limits or Limits(), deaths):
@@ -194,8 +199,7 @@ def tasks(
 ) -> list[dict[str, Any]]:
     """Clips that lack a judgement, in time order, at most `most` of one film together."""
     wanted = [
-        {key: clip[key] for key in ("clip_id", "path", "start_s", "end_s", "has_audio", "crop")}
-        | {"judges": list(missing[clip["clip_id"]])}
+        {key: clip.get(key) for key in CARRIED} | {"judges": list(missing[clip["clip_id"]])}
         for clip in clips
         if missing.get(clip["clip_id"])
     ]

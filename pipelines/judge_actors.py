@@ -10,11 +10,12 @@ from typing import Any
 
 import ray.data
 
+from curation.film_spans import clips_film
 from curation.judges.config import JudgeConfig
+from curation.judges.seen import GROUP_S
 from curation.media import Limits, MediaReader
 from curation.places import Place
 from curation.records import Reason, RejectedError, Status
-from curation.sources import local_copy
 from pipelines import attempts
 from pipelines.attempts import Remote, begun, starting
 from pipelines.judge import empty_row
@@ -36,9 +37,8 @@ class Judger:
         cv2.setNumThreads(1)
         watch = Remote(watch)
         with starting(watch):
-            self._bench = Bench(
-                JudgeConfig(**config), MediaReader(Limits(**limits)), partial(begun, watch)
-            )
+            self._reader = MediaReader(Limits(**limits))
+            self._bench = Bench(JudgeConfig(**config), self._reader, partial(begun, watch))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Judge the clips of each task; every judgement asked for gives one row."""
@@ -48,7 +48,7 @@ class Judger:
         """(judge, row) of one task; what fails for the whole film becomes the row of each."""
         clips = task["clips"]
         try:
-            with local_copy(task["path"]) as path:
+            with clips_film(self._reader, clips, GROUP_S) as path:
                 return self._bench.judge_film(path, clips)
         except RejectedError as error:
             return refused(clips, error.reason, error.detail)

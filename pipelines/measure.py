@@ -11,11 +11,11 @@ from typing import Any
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from curation.film_parts import Measured, Part, parts_of
+from curation.film_parts import Measured, Part, held, parts_of
+from curation.film_spans import Wanted, film_spans
 from curation.media import MediaReader
 from curation.places import Place
 from curation.records import Reason, RejectedError, Status
-from curation.sources import local_copy
 from pipelines import attempts, cluster
 from pipelines.attempts import Remote, begun, starting
 from pipelines.cuts import Speech, windows
@@ -55,7 +55,10 @@ class Measurer:
             name = f"{source['source_id']} {part}: {name}"
         row = {"source": source, "number": part.number}
         try:
-            with begun(self._watch, name), local_copy(source["path"]) as path:
+            with (
+                begun(self._watch, name),
+                film_spans(self._reader, source, spans_of(part)) as path,
+            ):
                 return row | {"measured": asdict(self._part(source, path, speech, part))}
         except RejectedError as error:
             return row | {"source": refused(source, error.reason, error.detail)}
@@ -77,6 +80,13 @@ class Measurer:
             self._net,
             part,
         )
+
+
+def spans_of(part: Part) -> Wanted:
+    """What is fetched of a film in an object store for a part."""
+    if part.of == 1:
+        return None
+    return lambda probe: held(part, probe.seconds, probe.video.fps if probe.video else 0.0)
 
 
 def whole_film(config: ScanConfig, name: str, parts: list[Row]) -> Row:

@@ -6,8 +6,9 @@ import pytest
 
 from curation.film import joined, measure_film, measure_part
 from curation.film_config import FilmConfig
-from curation.film_parts import LEAST_S, Measured, Part, in_order, parts_of
+from curation.film_parts import LEAST_S, Measured, Part, held, in_order, parts_of
 from curation.media import MediaReader
+from curation.media_part import Copy
 from pipelines.cuts import windows
 from pipelines.scan_config import WindowConfig
 from tests.long_film import FPS, SECONDS, write_long_film
@@ -30,16 +31,22 @@ def measured(film):
     """The film in one piece, and in two."""
     with MediaReader() as reader:
         whole = measure_film(reader, film, "s", CONFIG, cut, FPS, None)
-        parts = [
-            measure_part(reader, film, "s", CONFIG, cut, FPS, None, Part(number, 2))
-            for number in range(2)
-        ]
+        parts = []
+        for part in (Part(0, 2), Part(1, 2)):
+            here = Copy(film, held(part, SECONDS, FPS), missing)
+            with reader.holding(here):
+                parts.append(measure_part(reader, film, "s", CONFIG, cut, FPS, None, part))
     return whole, parts
+
+
+def missing(_):
+    raise AssertionError("a part of a film was read beyond what is fetched for it")
 
 
 def test_parts_that_meet_at_a_cut_are_the_film(measured):
     """Frames that are lost, or in two clips, where a film is shared out; shots counted twice;
-    scores that depend on it: a first frame without motion, sound that is shifted after a seek."""
+    scores that depend on it: a first frame without motion, sound that is shifted after a seek; a
+    part for which all of a film in a store would be fetched after all."""
     whole, parts = measured
     assert min(len(part.clips) for part in parts) > 20
     assert not any(part.continues for part in parts)

@@ -1,0 +1,176 @@
+"""Spans of films in an object store: what the films give, of some of their bytes."""
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from curation import stores
+from curation.film_spans import clip_spans, film_copy, film_spans
+from curation.media import MediaReader
+from curation.places import Remote, place
+from curation.records import RejectedError
+from curation.sources import hash_source
+
+FPS, SECONDS, RATE = 12, 30, 48_000
+OPEN = "open-gop=1:keyint=12:min-keyint=1:scenecut=0:b-adapt=0"
+KINDS = {
+    "closed.mp4": ({"g": "12", "bf": "2"}, "aac"),
+    "open.mov": ({"bf": "3", "x264-params": OPEN}, "pcm_s16le"),
+}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Noise: some 20 MB, so that the beginning, which is always fetched, is not most of it."""
+    folder = tmp_path_factory.mktemp("films")
+    for name, (options, codec) in KINDS.items():
+        write_noise(folder / name, options, codec)
+    return folder
+
+
+def write_noise(path, options, codec):
+    rng = np.random.default_rng(5)
+    with av.open(str(path), "w") as box:
+        video = box.add_stream("libx264", FPS, options={"preset": "veryfast", "crf": "2"} | options)
+        video.width, video.height, video.pix_fmt = 192, 108, "yuv420p"
+        audio = box.add_stream(codec, RATE, layout="stereo")
+        for second in range(SECONDS):
+            pixels = rng.integers(0, 256, (FPS, 108, 192, 3), dtype=np.uint8)
+            for picture in pixels:
+                box.mux(video.encode(av.VideoFrame.from_ndarray(picture)))
+            samples = rng.integers(-9_000, 9_000, (1, 2 * RATE), dtype=np.int16)
+            sound = av.AudioFrame.from_ndarray(samples, "s16", "stereo")
+            sound.sample_rate, sound.pts = RATE, second * RATE
+            box.mux(audio.encode(sound))
+        box.mux(video.encode())
+        box.mux(audio.encode())
+
+
+@pytest.fixture(scope="module")
+def readers():
+    """Of films in the store, and of films here."""
+    with MediaReader() as far, MediaReader() as near:
+        yield far, near
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """How many bytes each request asked of the store."""
+    counts = []
+    part = Remote._part
+
+    def counting(self, file, count, start):
+        counts.append(count)
+        return part(self, file, count, start)
+
+    monkeypatch.setattr(Remote, "_part", counting)
+    return counts
+
+
+def scanned(store, film, port=None):
+    """A film that is put into the store, as the ledger knows it."""
+    far = place(store.uri(f"films/spans/{film.name}"))
+    far.upload(film)
+    facts = far.stat()
+    return {
+        "path": store.uri(f"films/spans/{film.name}", port),
+        "source_id": hash_source(str(film)),
+        "bytes": facts.st_size,
+        "mtime_ns": facts.st_mtime_ns,
+    }
+
+
+def read(reader, path, start, end):
+    """All kinds of reading, as lists of numbers."""
+    reader.probe(path)
+    frames = reader.frames(path, short_side=36, start=start, end=end)
+    yield reader.probe(path)
+    yield frames.times.tolist()
+    yield frames.pixels.tobytes()
+    yield reader.frames(path, times=frames.times[-1:]).pixels.tobytes()
+    yield reader.keyframes(path, frames.times[-1:])
+    for rate in (RATE, 16_000):
+        yield reader.sound(path, rate, start, end).samples.tobytes()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_span_is_what_the_film_shows_and_says(name, films, store, readers, fetched):
+    """Another picture or sample beside a hole, at any cut, or most of a film for a second of it."""
+    far, near = readers
+    film = scanned(store, films / name)
+    rng = np.random.default_rng(1)
+    for begin in [0.0, *rng.uniform(1, SECONDS - 3, 3), SECONDS - 2.5]:
+        span = float(begin), None if begin > SECONDS - 3 else float(begin + 2)
+        near.close()  # a decoder's state tells in the last bit of AAC's noise
+        fetched.clear()
+        with film_copy(far, film, lambda _, span=span: [span]) as copy, far.holding(copy):
+            assert list(read(far, copy.path, *span)) == list(read(near, films / name, *span))
+            assert not copy.whole
+            assert os.stat(copy.path).st_blocks * 512 < 0.8 * film["bytes"]  # noqa: PTH116
+        assert sum(fetched) < 0.8 * film["bytes"]
+        assert len(fetched) < 14
+
+
+def test_what_goes_beyond_a_span_comes_from_the_whole_film(films, store, readers):
+    """Zeros taken for silence, or a film refused for a hole that we left."""
+    far, near = readers
+    film = scanned(store, films / "closed.mp4")
+    with film_copy(far, film, lambda _: [(20.0, 22.0)]) as copy, far.holding(copy):
+        heard = far.sound(copy.path, 16_000, 12.0, 14.0).samples
+        assert copy.whole
+    near.close()
+    assert np.array_equal(heard, near.sound(films / "closed.mp4", 16_000, 12.0, 14.0).samples)
+
+
+def test_a_hole_that_a_decoder_meets_refuses_no_film(films, store, readers, monkeypatch):
+    """A row that says `corrupt` of a film whose margins were too narrow."""
+    far, near = readers
+    film = scanned(store, films / "closed.mp4")
+    ranges = MediaReader.ranges
+    monkeypatch.setattr(MediaReader, "ranges", lambda *given: ranges(*given)[:1])
+    with film_spans(far, film, lambda _: [(20.0, 22.0)]) as path:
+        shown = far.frames(path, short_side=36, start=20.0, end=22.0).pixels
+    assert np.array_equal(
+        shown, near.frames(films / "closed.mp4", short_side=36, start=20.0, end=22.0).pixels
+    )
+
+
+def test_a_store_that_errs_gives_the_same_bytes(films, store, proxy, readers, fetched, monkeypatch):
+    """A range that is lost or doubled where a connection was cut; an outage that is `corrupt`."""
+    monkeypatch.setattr(stores, "FIRST_WAIT_S", 0.01)
+    far, _ = readers
+    wanted = [(20.0, 22.0)]
+    with film_copy(far, scanned(store, films / "open.mov"), lambda _: wanted) as copy:
+        calm = Path(copy.path).read_bytes()
+    film = scanned(store, films / "open.mov", proxy.port)
+    proxy.err(lambda method, path, number: {3: "503", 6: "cut", 9: "drop", 13: "cut"}.get(number))
+    with film_copy(far, film, lambda _: wanted) as copy:
+        assert Path(copy.path).read_bytes() == calm
+        assert not copy.whole
+    assert len(proxy.met) == 4
+    monkeypatch.setattr(stores, "TRIES", 2)
+    proxy.err(lambda method, path, number: "503" if method == "GET" else None)
+    with pytest.raises(RejectedError, match="unreadable"), film_copy(far, film, lambda _: wanted):
+        pass
+
+
+def test_another_film_under_the_name_is_refused(films, store, readers):
+    """Clips of a film that was replaced after it was scanned."""
+    far, _ = readers
+    film = scanned(store, films / "open.mov")
+    place(film["path"]).upload(films / "closed.mp4")
+    with (
+        pytest.raises(RejectedError, match="changed since the scan"),
+        film_spans(far, film, lambda _: [(20.0, 22.0)]),
+    ):
+        pass
+
+
+def test_clips_near_each_other_are_one_span():
+    """Sound of neighbours, which is read at once, fetched with a hole between them."""
+    clips = [{"start_s": s, "end_s": s + 2.0} for s in (30.0, 0.0, 5.0)]
+    assert clip_spans(clips) == [(0.0, 2.0), (5.0, 7.0), (30.0, 32.0)]
+    assert clip_spans(clips, 10.0) == [(0.0, 7.0), (30.0, 32.0)]
