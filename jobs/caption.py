@@ -38,6 +38,8 @@ def run(
     tables = tuple(dict.fromkeys([*recipe.score_tables, *recipe.judge.tables().values()]))
     if "llm" in recipe.caption.prefer and (wanting := recipe.caption.llm.wanting()):
         raise RecipeError(wanting)
+    if recipe.caption.rewrite and (wanting := recipe.caption.rewrite.wanting()):
+        raise RecipeError(wanting)
     verdicts = [
         f"verdicts/{verdict_fingerprint(recipe.policy.phase(phase), scan, recipe.score_tables)}"
         for phase in ("", *recipe.policy.phases)

@@ -52,12 +52,14 @@ def letters_of(recipe: Recipe) -> list[DeadLetter]:
     asked, described = (
         f"scores/answers@{c.fingerprint()}" for c in (recipe.ask, recipe.caption.llm)
     )
+    again = recipe.caption.rewrite
     tables = Tables(
         scan=recipe.scan.fingerprint(),
         words=recipe.speech.table(),
         judges=recipe.judge.tables(),
         asked=asked if recipe.ask.questions else None,
         captions=described if "llm" in recipe.caption.prefer else None,
+        rewrites=f"scores/answers@{again.fingerprint()}" if again else None,
     )
     return dead_letters(recipe.data, tables)
 

@@ -28,6 +28,7 @@ from curation.records import Reason, RejectedError, Status
 from curation.sources import beside, opened
 from pipelines.caption_ask import TOLD, answers, scanned_files
 from pipelines.caption_config import CaptionConfig, Origin
+from pipelines.caption_rewrite import rewrite
 from pipelines.ledger import Ledger, Row
 from pipelines.tally import Tally
 from pipelines.verdicts import scored_table
@@ -77,8 +78,11 @@ def caption(
     rows = []
     for clip in clips:
         film, answer = films[clip["path"]], told.get(clip["clip_id"])
-        row = compose(config, clip, film, answer)
-        rows.append(row)
+        rows.append(compose(config, clip, film, answer))
+    if config.rewrite:
+        rewrite(config.rewrite, ledger, clips, rows, files, limits or Limits(), replay)
+    for clip, row in zip(clips, rows, strict=True):
+        film, answer = films[clip["path"]], told.get(clip["clip_id"])
         if not row["provenance"]:
             tally.add(Status.FAILED, Reason.BAD_CAPTION)
         elif answer and answer["status"] != CaptionStatus.OK:

@@ -13,14 +13,13 @@ from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 
 from curation.captions.config import LLMConfig
-from curation.captions.request import evidence, look
+from curation.captions.request import evidence
 from curation.captions.server import ServerError
-from curation.film_spans import clips_film
 from curation.media import Limits, MediaReader
 from curation.records import Reason, RejectedError
 from pipelines import attempts, cluster
 from pipelines.attempts import Remote, begun, starting
-from pipelines.caption_ask import answer_row, refused_row
+from pipelines.caption_ask import answer_row, film_for, refused_row, show
 from pipelines.ledger import Row
 from pipelines.measure import quiet_ray_data
 
@@ -49,18 +48,15 @@ class Captioner:
         """One row a clip, whatever happens to it."""
         clips = task["clips"]
         try:
-            with clips_film(self._reader, clips) as path:
+            with film_for(self._config, self._reader, clips) as path:
                 return [self._clip(path, clip) for clip in clips]
         except RejectedError as error:
             return [refused_row(clip, error, self._teller) for clip in clips]
 
     def _clip(self, path: str, clip: Row) -> Row:
-        config = self._config
         try:
             with begun(self._watch, clip["clip_id"]):
-                seen = look(
-                    self._reader, path, clip, config.frames, config.short_side, hear=config.sound
-                )
+                seen = show(self._config, self._reader, path, clip)
                 outcome = self._model.describe(clip["clip_id"], seen, evidence(clip))
         except RejectedError as error:
             return refused_row(clip, error, self._teller)

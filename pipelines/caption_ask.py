@@ -7,13 +7,15 @@ description as JSON. A row stands for one evidence: with another transcript the 
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 from curation.captions.answer import CaptionStatus, Outcome
 from curation.captions.config import LLMConfig
-from curation.captions.request import EVIDENCE, evidence
+from curation.captions.request import EVIDENCE, Seen, evidence, look
 from curation.files import fingerprint
-from curation.media import Limits
+from curation.film_spans import clips_film
+from curation.media import Limits, MediaReader
 from curation.progress import Advance, progress, say
 from curation.records import Reason, RejectedError
 from curation.scores import CROP, crop_of
@@ -167,3 +169,20 @@ def refused_row(clip: Row, error: RejectedError, teller: str) -> Row:
     """The row of a clip that nobody could be shown."""
     outcome = Outcome(CaptionStatus.FAILED, detail=error.detail)
     return answer_row(clip, outcome, teller) | {"reason": error.reason}
+
+
+def show(config: LLMConfig, reader: MediaReader, film: str, clip: Row) -> Seen:
+    """What the configured model gets to see and hear; nothing where it reads alone.
+
+    Raises RejectedError.
+    """
+    if not config.sees:
+        return Seen((), (), None, clip["end_s"] - clip["start_s"])
+    return look(reader, film, clip, config.frames, config.short_side, hear=config.sound)
+
+
+def film_for(
+    config: LLMConfig, reader: MediaReader, clips: list[Row]
+) -> AbstractContextManager[str]:
+    """A local path of the clips' film, '' where the model reads alone. Raises RejectedError."""
+    return clips_film(reader, clips) if config.sees else nullcontext("")

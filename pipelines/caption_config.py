@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from curation.captions.config import LLMConfig
+from curation.captions.config import LLMConfig, RewriteConfig
 from curation.files import fingerprint
 from curation.settings import Settings
 
@@ -22,6 +22,9 @@ class CaptionConfig(Settings):
         description="origins in order; the first that has words for a clip gives them",
     )
     llm: LLMConfig = Field(default_factory=LLMConfig)
+    rewrite: RewriteConfig | None = Field(
+        None, description="a language model that writes the final caption; none keeps the first"
+    )
 
     @model_validator(mode="after")
     def acts(self) -> "CaptionConfig":
@@ -30,6 +33,8 @@ class CaptionConfig(Settings):
             raise ValueError(f"prefer: an origin stands twice in {', '.join(self.prefer)}")
         if self.llm != LLMConfig() and "llm" not in self.prefer:
             raise ValueError("llm is set but prefer does not name it; add `llm` to caption.prefer")
+        if self.rewrite and "llm" not in self.prefer:
+            raise ValueError("rewrite works on captions of origin llm; add `llm` to caption.prefer")
         return self
 
     def fingerprint(self) -> str:
@@ -37,4 +42,6 @@ class CaptionConfig(Settings):
         values: dict[str, Any] = {"version": VERSION, "prefer": list(self.prefer)}
         if "llm" in self.prefer:
             values["llm"] = self.llm.fingerprint()
+        if self.rewrite:
+            values["rewrite"] = self.rewrite.fingerprint()
         return fingerprint(values)

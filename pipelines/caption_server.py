@@ -13,12 +13,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from curation.captions.config import LLMConfig
-from curation.captions.request import Seen, evidence, look
+from curation.captions.request import Seen, evidence
 from curation.captions.server import Server, ServerError
-from curation.film_spans import clips_film
 from curation.media import Limits, MediaReader
 from curation.records import RejectedError
-from pipelines.caption_ask import Keep, answer_row, refused_row
+from pipelines.caption_ask import Keep, answer_row, film_for, refused_row, show
 from pipelines.ledger import Row
 
 MOST_DECODERS = 16
@@ -71,7 +70,9 @@ class Asking:
                 with ExitStack() as copies:
                     film: str | RejectedError
                     try:
-                        film = await aside(copies.enter_context, clips_film(reader, clips))
+                        film = await aside(
+                            copies.enter_context, film_for(self._config, reader, clips)
+                        )
                     except RejectedError as error:
                         film = error
                     for clip in clips:
@@ -87,8 +88,7 @@ class Asking:
     def _look(self, reader: MediaReader, film: str | RejectedError, clip: Row) -> Seen:
         if isinstance(film, RejectedError):
             raise film
-        config = self._config
-        return look(reader, film, clip, config.frames, config.short_side, hear=config.sound)
+        return show(self._config, reader, film, clip)
 
     async def _ask(self, clip: Row, seen: Seen) -> None:
         try:

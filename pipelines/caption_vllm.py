@@ -16,14 +16,13 @@ from ray.data import ActorPoolStrategy
 
 from curation.captions.answer import AnswerError, CaptionStatus, Desk, Outcome, Reply
 from curation.captions.config import LLMConfig
-from curation.captions.request import Request, evidence, look, messages, schema
+from curation.captions.request import Request, evidence, messages, schema
 from curation.captions.server import ServerError
-from curation.film_spans import clips_film
 from curation.media import Limits, MediaReader
 from curation.records import Reason, RejectedError, clean
 from pipelines import cluster
 from pipelines.caption_actors import MOST_BLOCKS
-from pipelines.caption_ask import answer_row, refused_row
+from pipelines.caption_ask import answer_row, film_for, refused_row, show
 from pipelines.ledger import Row
 from pipelines.measure import quiet_ray_data
 
@@ -45,22 +44,16 @@ class Reader:
         clips = json.loads(row["task"])["clips"]
         refusal: RejectedError | None = None
         try:
-            with clips_film(self._reader, clips) as path:
+            with film_for(self._config, self._reader, clips) as path:
                 for clip in clips:
                     try:
-                        seen = look(
-                            self._reader,
-                            path,
-                            clip,
-                            config.frames,
-                            config.short_side,
-                            hear=config.sound,
-                        )
+                        seen = show(config, self._reader, path, clip)
                     except RejectedError as error:
                         yield chat_row(clip, error=error)
                         continue
                     nonce = secrets.token_hex(4)
-                    request = Request(clip["clip_id"], nonce, seen, evidence(clip), config.asks())
+                    asks, words = config.asks(), config.words
+                    request = Request(clip["clip_id"], nonce, seen, evidence(clip), asks, words)
                     yield chat_row(clip, nonce, messages(request))
         except RejectedError as error:
             refusal = error
@@ -126,15 +119,17 @@ def engine_config(config: LLMConfig, gpus: int) -> Any:  # noqa: ANN401 - Ray's 
     """What ray.data.llm starts: an engine a GPU, sized for requests like ours."""
     from ray.data.llm import vLLMEngineProcessorConfig  # noqa: PLC0415 - seconds; only here
 
-    media = {"image": config.frames} | ({"audio": 1} if config.sound else {})
-    longest = 4_096 + config.frames * TOKENS_A_FRAME + config.max_tokens
+    frames = config.frames if config.sees else 0
+    media = {"image": frames} | ({"audio": 1} if config.sound else {})
+    longest = 4_096 + frames * TOKENS_A_FRAME + config.max_tokens
     return vLLMEngineProcessorConfig(
         model_source=config.model,
-        engine_kwargs={"max_model_len": longest, "limit_mm_per_prompt": media},
+        engine_kwargs={"max_model_len": longest}
+        | ({"limit_mm_per_prompt": media} if config.sees else {}),
         concurrency=config.workers or gpus,
         batch_size=BATCH,
         should_continue_on_error=True,  # a failed row comes back as one
-        prepare_multimodal_stage={"enabled": True, "chat_template_content_format": "openai"},
+        prepare_multimodal_stage={"enabled": config.sees, "chat_template_content_format": "openai"},
         chat_template_stage={"enabled": True},
         tokenize_stage={"enabled": False},  # with pictures the engine itself counts their tokens
         detokenize_stage={"enabled": False},

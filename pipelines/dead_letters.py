@@ -21,6 +21,7 @@ class Tables:
     judges: dict[str, str] | None = None
     asked: str | None = None  # answers to the questions of the recipe
     captions: str | None = None  # a model's answers that captions are made of
+    rewrites: str | None = None  # and those of the second pass
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def failed_rows(root: DataRoot, ledger: Ledger, tables: Tables) -> Iterator[tupl
         named.append(("speech", "", ledger.read(tables.words, names)))
     for judge, table in (tables.judges or {}).items():
         named.append(("judge", judge, ledger.read(table, names)))
-    for step, answers in (("ask", tables.asked), ("caption", tables.captions)):
+    asked = ("ask", "", tables.asked), ("caption", "", tables.captions)
+    for step, of, answers in (*asked, ("caption", "rewrite", tables.rewrites)):
         if answers:
-            named.append((step, "", ledger.read(answers, names)))
+            named.append((step, of, ledger.read(answers, names)))
     if current := current_set(root):
         named.append(("encode", "", ledger.read(f"artefacts/{current}", names)))
     for step, of, table in named:

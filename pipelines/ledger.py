@@ -123,6 +123,8 @@ SCHEMAS = {
             ("detail", pa.string()),
             ("record", pa.string()),
             ("sources", pa.string()),
+            ("rewrite", pa.string()),
+            ("rewrite_detail", pa.string()),
         ]
     ),
     "scores/answers": pa.schema(

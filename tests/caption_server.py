@@ -107,6 +107,15 @@ class Handler(BaseHTTPRequestHandler):
         """A caption that lost what the prompt named."""
         self.send(200, chat(json.dumps(answer | {"subject": "something else"})))
 
+    def do_other_words(self, asked, answer, before):
+        """A second pass that corrects what was said."""
+        lines = [line | {"words": line["words"] + " indeed"} for line in answer["speech"]]
+        self.send(200, chat(json.dumps(answer | {"speech": lines})))
+
+    def do_invents(self, asked, answer, before):
+        """A second pass that knows a name that nobody told it."""
+        self.send(200, chat(json.dumps(answer | {"subject": answer["subject"] + " by Mondrian"})))
+
     def do_prose(self, asked, answer, before):
         told = json.dumps(answer, indent=1)
         text = f"<think>{{so}} a clip…</think>Here it is:\n```json\n{told}\n```\nDone."
@@ -242,6 +251,10 @@ def told(asked):
     """A description of what was really sent, or answers to the questions about it."""
     if "prompt" in asked["data"]:
         return wished(asked)
+    if first := asked["data"].get("first_caption"):
+        identity = {"clip_id": asked["clip_id"], "nonce": asked["nonce"]}
+        merged = {"scene": f"{first['scene']} without texture", "ambience": ""}
+        return identity | first | merged
     clicks = count_clicks(asked["samples"])
     if asked.get("questions"):
         found = {"loud": clicks > 3, colour(asked["frames"]): True}

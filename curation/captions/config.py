@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from curation.captions.questions import Questions
-from curation.captions.request import ENHANCING, PROMPT, prompt_fingerprint
+from curation.captions.request import ENHANCING, PROMPT, REWRITING, prompt_fingerprint
 from curation.files import fingerprint
 from curation.settings import Settings
 
@@ -23,6 +23,7 @@ class LLMConfig(Settings):
 
     section: ClassVar[str] = "caption.llm"  # where a recipe has these settings, for messages
     words: ClassVar[Path] = PROMPT  # what a request says
+    sees: ClassVar[bool] = True  # whether it is shown a clip; else it reads alone
 
     backend: Backend = Field(
         "server",
@@ -103,25 +104,48 @@ class LLMConfig(Settings):
         return fingerprint([values, weights, prompt_fingerprint(self.asks(), self.words)])
 
 
+class RewriteConfig(LLMConfig):
+    """Which language model writes the final caption from the first one and what was measured."""
+
+    section: ClassVar[str] = "caption.rewrite"
+    words: ClassVar[Path] = REWRITING
+    sees: ClassVar[bool] = False
+
+    sound: bool = Field(False, description="there is none to send")
+
+    @model_validator(mode="after")
+    def reads_alone(self) -> "RewriteConfig":
+        """A setting that would not act is a mistake."""
+        check_reads(self, ("frames", "short_side", "sound"), "a second pass reads captions alone")
+        return self
+
+
 class EnhanceConfig(LLMConfig):
     """Which language model writes the structured caption of a short prompt."""
 
     section: ClassVar[str] = "generate.enhance"
     words: ClassVar[Path] = ENHANCING
+    sees: ClassVar[bool] = False
 
     sound: bool = Field(False, description="there is none to send")
 
     @model_validator(mode="after")
     def reads_alone(self) -> "EnhanceConfig":
         """A setting that would not act is a mistake."""
-        for name in ("frames", "short_side", "sound", "workers"):
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} is a captioner's; an enhancer reads the prompt alone")
+        shown = ("frames", "short_side", "sound", "workers")
+        check_reads(self, shown, "an enhancer reads the prompt alone")
         if self.backend == "vllm":
             raise ValueError("backend vllm runs in Ray; start `vllm serve` and take server")
         if wanting := self.wanting():
             raise ValueError(wanting.removeprefix(f"{self.section}."))
         return self
+
+
+def check_reads(config: LLMConfig, shown: tuple[str, ...], why: str) -> None:
+    """Raises ValueError where a setting about what is shown was set, which would not act."""
+    for name in shown:
+        if getattr(config, name) != type(config).model_fields[name].default:
+            raise ValueError(f"{name} is a captioner's; {why}")
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ in a part of its own, in which no character can end the quotation or spell a con
 import base64
 import io
 import json
+import re
 import string
 import wave
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ from curation.records import Reason, RejectedError, clean
 from curation.scores import crop_of
 from curation.spoken import believed
 
-PROMPT, ASKING, ENHANCING = (
-    Path(__file__).with_name(name) for name in ("prompt.md", "questions.md", "enhance.md")
+PROMPT, ASKING, ENHANCING, REWRITING = (
+    Path(__file__).with_name(name)
+    for name in ("prompt.md", "questions.md", "enhance.md", "rewrite.md")
 )
 SOUND_RATE = 16_000  # what speech and audio encoders of the models listen at
 JPEG_QUALITY = 90
 EVIDENCE_CHARS = 2_000
+FIRST = "first_caption"  # a typed caption that a second pass reads, in a clip's row and its request
 # Keys of a clip's row that other passes may have filled, and what the request calls them.
 EVIDENCE = {
     "transcript": "transcript",
@@ -41,6 +44,7 @@ EVIDENCE = {
 # Characters of which control tokens, tags and chat markers are made, written as JSON escapes: the
 # same JSON value, but no tokenizer meets `<|im_end|>` or `[INST]` in it.
 ESCAPES = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>[]|｜`#&"})
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # of JSON, its escapes within
 
 Row = dict[str, Any]
 
@@ -124,12 +128,15 @@ def evidence(clip: Row) -> Row:
         value = believed(clip) if key == "transcript" else clip.get(key)
         if isinstance(value, str) and (value.strip() or key == "transcript"):
             found[name] = clean(value, EVIDENCE_CHARS)
+    if FIRST in clip:
+        found[FIRST] = clip[FIRST]  # checked line by line when it was answered
     return found
 
 
 def quoted_data(data: Row) -> str:
     """Evidence as one JSON object on one line, without a character that could be taken for more."""
-    return json.dumps({"data": data}, ensure_ascii=False, sort_keys=True).translate(ESCAPES)
+    written = json.dumps({"data": data}, ensure_ascii=False, sort_keys=True)
+    return STRING.sub(lambda text: text[0].translate(ESCAPES), written)  # lists keep their brackets
 
 
 def messages(request: Request) -> list[Row]:
