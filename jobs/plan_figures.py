@@ -21,7 +21,7 @@ class Trial:
 
     seconds: list[float]  # of film
     passes: dict[str, list[float]]  # worker-seconds by pass
-    starts: float  # worker-seconds until a worker has loaded what it needs, all passes
+    starts: float  # worker-seconds that no film adds to: loading models, the latents' round trips
     kept: list[float]  # seconds of film in samples
     samples: list[float]
     shard_bytes: list[float]

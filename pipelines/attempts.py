@@ -138,6 +138,18 @@ def timing() -> Iterator[Times]:
         _asked.reset(token)
 
 
+@contextmanager
+def once(name: str) -> Iterator[None]:
+    """The time of work in the driver that a pass has once, whatever the number of its films."""
+    since = time.monotonic()
+    try:
+        yield
+    finally:
+        if (asked := _asked.get()) is not None:
+            key = f"start of {name}"
+            asked[key] = asked.get(key, 0.0) + time.monotonic() - since
+
+
 def alone(path: Place) -> Attempts:
     """Attempts of a driver that does the work itself."""
     return Attempts(path, alone=True, times=_asked.get())

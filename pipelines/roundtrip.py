@@ -21,6 +21,7 @@ from curation.progress import progress, say
 from curation.records import RejectedError
 from model.tiles import decode_whole_or_tiled
 from model.vocoder import mel_bands
+from pipelines.attempts import once
 from pipelines.encode_clip import ClipEncoder
 from pipelines.ledger import Ledger, Row
 from pipelines.stream import Reader, Sample
@@ -48,7 +49,7 @@ def measure_round_trips(
             return rows
         named = {clip["clip_id"]: clip for clip in clips}
         rows = []
-        with progress("round trip", len(wanted), "clips") as advance:
+        with once("round trips"), progress("round trip", len(wanted), "clips") as advance:
             for key in wanted:
                 sample = reader.sample(places[key])
                 rows += round_trips(sample, named[key], reader, encoder)
