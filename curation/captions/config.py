@@ -3,7 +3,7 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -104,48 +104,48 @@ class LLMConfig(Settings):
         return fingerprint([values, weights, prompt_fingerprint(self.asks(), self.words)])
 
 
-class RewriteConfig(LLMConfig):
+class ReadingConfig(LLMConfig):
+    """A language model that is shown no clip; a setting of what is shown would not act."""
+
+    sees: ClassVar[bool] = False
+    shown: ClassVar[tuple[str, ...]] = ("frames", "short_side", "sound")
+    reads: ClassVar[str]  # what it reads, for messages
+
+    sound: bool = Field(False, description="there is none to send")
+
+    @model_validator(mode="after")
+    def reads_alone(self) -> Self:
+        """Raises ValueError naming the setting."""
+        for name in self.shown:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is a captioner's; {self.reads}")
+        return self
+
+
+class RewriteConfig(ReadingConfig):
     """Which language model writes the final caption from the first one and what was measured."""
 
     section: ClassVar[str] = "caption.rewrite"
     words: ClassVar[Path] = REWRITING
-    sees: ClassVar[bool] = False
-
-    sound: bool = Field(False, description="there is none to send")
-
-    @model_validator(mode="after")
-    def reads_alone(self) -> "RewriteConfig":
-        """A setting that would not act is a mistake."""
-        check_reads(self, ("frames", "short_side", "sound"), "a second pass reads captions alone")
-        return self
+    reads: ClassVar[str] = "a second pass reads captions alone"
 
 
-class EnhanceConfig(LLMConfig):
+class EnhanceConfig(ReadingConfig):
     """Which language model writes the structured caption of a short prompt."""
 
     section: ClassVar[str] = "generate.enhance"
     words: ClassVar[Path] = ENHANCING
-    sees: ClassVar[bool] = False
-
-    sound: bool = Field(False, description="there is none to send")
+    shown: ClassVar[tuple[str, ...]] = (*ReadingConfig.shown, "workers")
+    reads: ClassVar[str] = "an enhancer reads the prompt alone"
 
     @model_validator(mode="after")
-    def reads_alone(self) -> "EnhanceConfig":
-        """A setting that would not act is a mistake."""
-        shown = ("frames", "short_side", "sound", "workers")
-        check_reads(self, shown, "an enhancer reads the prompt alone")
+    def answers_here(self) -> Self:
+        """It is asked while `generate` waits. Raises ValueError where it could not be."""
         if self.backend == "vllm":
             raise ValueError("backend vllm runs in Ray; start `vllm serve` and take server")
         if wanting := self.wanting():
             raise ValueError(wanting.removeprefix(f"{self.section}."))
         return self
-
-
-def check_reads(config: LLMConfig, shown: tuple[str, ...], why: str) -> None:
-    """Raises ValueError where a setting about what is shown was set, which would not act."""
-    for name in shown:
-        if getattr(config, name) != type(config).model_fields[name].default:
-            raise ValueError(f"{name} is a captioner's; {why}")
 
 
 @lru_cache(maxsize=8)

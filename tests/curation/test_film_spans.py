@@ -10,7 +10,7 @@ import pytest
 from curation import stores
 from curation.film_spans import clip_spans, film_copy, film_spans
 from curation.media import MediaReader
-from curation.places import Remote, place
+from curation.places import place
 from curation.records import RejectedError
 from curation.sources import hash_source
 
@@ -54,20 +54,6 @@ def readers():
     """Of films in the store, and of films here."""
     with MediaReader() as far, MediaReader() as near:
         yield far, near
-
-
-@pytest.fixture
-def fetched(monkeypatch):
-    """How many bytes each request asked of the store."""
-    counts = []
-    part = Remote._part
-
-    def counting(self, file, count, start):
-        counts.append(count)
-        return part(self, file, count, start)
-
-    monkeypatch.setattr(Remote, "_part", counting)
-    return counts
 
 
 def scanned(store, film, port=None):
