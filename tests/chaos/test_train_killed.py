@@ -102,19 +102,22 @@ def until(condition, driver):
 
 
 def test_killed_twice_ends_with_the_same_losses(tmp_path, start):
-    """Catches state that only the driver or the workers' memory held."""
+    """Catches state that only the driver or the workers' memory held.
+
+    Workers go on for seconds after their driver's death: a quick machine needs steps to be left.
+    """
     (tmp_path / "calm").mkdir()
     (tmp_path / "wild").mkdir()
-    path, calm = recipe(tmp_path / "calm")
+    path, calm = recipe(tmp_path / "calm", steps=240)
     assert start(path).wait(900) == 0
-    path, wild = recipe(tmp_path / "wild")
-    for wanted in (14, 37):
+    path, wild = recipe(tmp_path / "wild", steps=240)
+    for wanted in (14, 60):
         driver = start(path)
         until(lambda wanted=wanted: max(steps_of(wild), default=0) >= wanted, driver)
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
         time.sleep(5)  # Ray's own processes follow their driver
-    assert max(steps_of(wild)) < 60
+    assert max(steps_of(wild)) < 240
     assert start(path).wait(900) == 0
     check_same(wild, calm, starts=3)
     assert start(path).wait(100) == 0, "a finished run says so"
@@ -159,6 +162,6 @@ def check_same(wild, calm, starts):
     assert len(begun) == starts
     assert begun[0] == 0
     assert all(step > 0 for step in begun[1:])
-    assert steps_of(wild) == list(range(1, 61))
+    assert steps_of(wild) == list(range(1, max(steps_of(calm)) + 1))
     assert facts(wild) == facts(calm)
     assert hashes(wild) == hashes(calm)
