@@ -61,12 +61,13 @@ def judged_clips(folder: Path, reader: MediaReader, *, quick: bool) -> dict[str,
     speech = noise if quick else load_sound(SPEECH, 3.0, 5.6)[:four]
     sounds = {"cat": noise, "cup": sax[:four], "woman": speech, "page": sax[-four:]}
     pictures = {"cat": CAT, "cup": CUP, "woman": WOMAN, "page": PAGE}
-    bench = Bench(JudgeConfig(judges=("embed", "events")), reader)
+    bench = Bench(JudgeConfig(judges=("embed", "events")), [reader])
     found = {}
     for name, asset in pictures.items():
         made = photo(folder, name, load(asset), sounds[name], {})
         clip = {"clip_id": name, "start_s": 0.0, "end_s": SECONDS, "has_audio": True}
-        rows = bench.judge_film(str(made.path), [clip | {"judges": ["embed", "events"]}])
+        clip |= {"path": str(made.path), "judges": ["embed", "events"]}
+        rows = bench.judge_films([[clip]])
         found[name] = {key: value for _, row in rows for key, value in row.items()}
     return found
 

@@ -36,7 +36,10 @@ def run(
 
     def work() -> Tally:
         limits = recipe.scan.limits
-        tally = judge(recipe.judge, ledger, scan, limits, recipe.error_budget, replay)
+        try:
+            tally = judge(recipe.judge, ledger, scan, limits, recipe.error_budget, replay)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
         if "embed" in recipe.judge.judges:
             mark_alike(ledger, recipe.judge.tables()["embed"], scan)
         return tally

@@ -74,6 +74,10 @@ class Attempts:
             took = time.monotonic() - self._since.pop(name)
             self._times[name] = self._times.get(name, 0.0) + took
 
+    def died(self, names: Collection[str]) -> bool:
+        """Whether a worker died while it had one of these in hand."""
+        return any(name in self._open or self._deaths[name] for name in names)
+
     def times(self) -> Times | None:
         """Seconds of all that has ended."""
         return self._times
@@ -104,6 +108,12 @@ class Remote:
     def end(self, name: str) -> None:
         """As Attempts.end; calls of one worker arrive in their order."""
         self._actor.end.remote(name)
+
+    def died(self, names: Collection[str]) -> bool:
+        """As Attempts.died."""
+        import ray  # noqa: PLC0415 - as above
+
+        return bool(ray.get(self._actor.died.remote(names)))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from curation.media import Limits
 from curation.places import Place
+from curation.read_ahead import BESIDE_A_GPU, Films, ReadAhead
 from curation.records import Reason, RejectedError
 from model.geometry import Geometry
 from model.tiles import encode_whole_or_tiled
 from model.vae import Spread, load_audio_vae, load_video_vae
 from pipelines.attempts import Attempts, Watch, begun
 from pipelines.encode_config import EncodeConfig
-from pipelines.encode_media import ClipReader, Films, Media, ReadAhead
+from pipelines.encode_media import ClipReader, Media
 from pipelines.encode_plan import Makers, Task, geometry
 from pipelines.encode_reuse import Earlier, earlier_samples
 from pipelines.ledger import Row
@@ -25,7 +27,6 @@ from pipelines.retry import again, tries
 from pipelines.shards import Encoded, Failure, read_side, write_shard
 from pipelines.text_encoder import open_text_encoder
 
-BESIDE_A_GPU = 4  # decoders that keep it busy: a clip of 1080p takes seconds to decode
 OURS = (ValueError, TypeError, LookupError, ArithmeticError)  # bugs that one clip can bring out
 
 Known = tuple[Row, Row | None, Encoded | None]  # a clip, its failure and its sample of before
@@ -165,9 +166,7 @@ class ClipEncoder:
     ) -> Iterator[Encoded | Failure]:
         """Samples and failures; those of `failed` that are not to be tried again stay."""
         self._films.expect(task.clips)
-        for (row, before, taken), media in self._ahead.over(
-            self._found(task, earlier, failed), self._shapes
-        ):
+        for (row, before, taken), media in self._ahead.over(self._found(task, earlier, failed)):
             if before and stays(before, task):
                 yield Failure(**before)
                 advance(1)
@@ -185,15 +184,18 @@ class ClipEncoder:
 
     def _found(
         self, task: Task, earlier: Earlier, failed: dict[str, Row]
-    ) -> Iterator[tuple[Known, Row | None]]:
-        """Each clip, its failure and its sample of before; with the clip if it is to be read."""
+    ) -> Iterator[tuple[Known, Callable[[ClipReader], Media | None]]]:
+        """Each clip, its failure and its sample of before; and how it is read, if it is to be."""
         for row in task.clips:
             before = failed.get(row["clip_id"])
             if before and stays(before, task):
-                yield (row, before, None), None
+                yield (row, before, None), nothing
                 continue
             taken = self._taken(row, task, earlier)
-            yield (row, before, taken), None if taken else row
+            yield (row, before, taken), nothing if taken else partial(self._media, row)
+
+    def _media(self, row: Row, reader: ClipReader) -> Media:
+        return reader.read(row, self._shapes(row))
 
     def _taken(self, row: Row, task: Task, earlier: Earlier) -> Encoded | None:
         """The sample that was made before."""
@@ -223,6 +225,10 @@ class ClipEncoder:
     def _audio(self, sound: NDArray[np.float32], shape: Geometry) -> Tensor:
         samples = torch.from_numpy(sound).to(self.device)[None]
         return half(self.audio.encode(samples)[0], "audio", shape.audio_shape)
+
+
+def nothing(_: ClipReader) -> None:
+    """A clip of which nothing is to be read."""
 
 
 def stays(before: Row, task: Task) -> bool:

@@ -173,11 +173,13 @@ def judged(
     from pipelines import cluster, judge_actors  # noqa: PLC0415 - Ray: a rerun need not pay
 
     cluster.start()
-    share = len(missing) // (TASKS_A_WORKER * (config.workers or cluster.cpus()))
-    work = tasks(clips, missing, min(CLIPS_A_TASK, max(LEAST_CLIPS, share)))
+    workers = config.workers or judge_actors.gpus(config) or cluster.cpus()
+    share = max(LEAST_CLIPS, len(missing) // (TASKS_A_WORKER * workers))
+    work = tasks(clips, missing, min(CLIPS_A_TASK, share))
+    rows = together(work, min(CLIPS_A_TASK * config.ahead, share))
     tables = config.tables()
     total = sum(len(clip["judges"]) for task in work for clip in task["clips"])
-    found = judge_actors.judge_all(config, limits, work, deaths)
+    found = judge_actors.judge_all(config, limits, rows, deaths)
     by_id = {clip["clip_id"]: clip for clip in clips}
     with progress("judge", total, "judgements") as advance:
         for task in committed(
@@ -208,6 +210,19 @@ def tasks(
     for path, group in groupby(wanted, key=itemgetter("path")):
         film = list(group)
         found += [{"path": path, "clips": film[i : i + most]} for i in range(0, len(film), most)]
+    return found
+
+
+def together(work: list[dict[str, Any]], most: int) -> list[list[list[Row]]]:
+    """Rows of tasks that follow each other: the clips of each, at most `most` if there are several.
+
+    Decoders that work ahead begin with nothing in hand at every row, so theirs are longer.
+    """
+    found: list[list[list[Row]]] = []
+    for task in work:
+        if not found or sum(map(len, found[-1])) + len(task["clips"]) > most:
+            found.append([])
+        found[-1].append(task["clips"])
     return found
 
 

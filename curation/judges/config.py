@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 from curation.files import fingerprint, sha256_file
 from curation.judges.columns import COLUMNS
 from curation.judges.models import MODELS, PACKAGES
+from curation.judges.onnx_net import Device
+from curation.read_ahead import BESIDE_A_GPU
 from curation.settings import Settings
 
 Judge = Literal["text", "faces", "safety", "looks", "embed", "events", "voice", "agree", "lips"]
@@ -49,13 +51,24 @@ class JudgeConfig(Settings):
     stills: int = Field(3, ge=2, le=16, description="of these, how many text, looks and tags see")
     clip: ClipModel = Field(default_factory=ClipModel)
     lips: LipsModel = Field(default_factory=LipsModel)
-    workers: int = Field(0, ge=0, description="judging workers; 0 takes every CPU")
+    device: Device = Field("cpu", description="where the networks run")
+    workers: int = Field(0, ge=0, description="judging workers; 0 takes every CPU, or every GPU")
+    readers: int | None = Field(
+        None, ge=0, le=32, description="decoders ahead of each worker; null: 4 on a GPU, else none"
+    )
 
     @field_validator("judges")
     @classmethod
     def distinct(cls, judges: tuple[Judge, ...]) -> tuple[Judge, ...]:
         """One table a judge, in the order of the columns, however they were listed."""
         return tuple(sorted(set(judges), key=list(COLUMNS).index))
+
+    @property
+    def ahead(self) -> int:
+        """How many decoders work ahead of a worker's networks."""
+        if self.readers is not None:
+            return self.readers
+        return BESIDE_A_GPU if self.device == "cuda" else 0
 
     def files(self) -> dict[str, str]:
         """Adapter files by the recipe's field; only those that are given."""

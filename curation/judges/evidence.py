@@ -37,12 +37,12 @@ class Tools:
     @cached_property
     def nsfw(self) -> OnnxNet:
         """Open NSFW."""
-        return OnnxNet(fetch(models.OPEN_NSFW))
+        return OnnxNet(fetch(models.OPEN_NSFW), self.config.device)
 
     @cached_property
     def dnsmos(self) -> OnnxNet:
         """DNSMOS P.835."""
-        return OnnxNet(fetch(models.DNSMOS))
+        return OnnxNet(fetch(models.DNSMOS), self.config.device)
 
     @cached_property
     def brisque(self) -> Brisque:
@@ -53,26 +53,28 @@ class Tools:
     def text(self) -> TextReader:
         """PP-OCR: detector and recogniser."""
         models.provide("text")
-        return TextReader()
+        return TextReader(self.config.device)
 
     @cached_property
     def efficientnet(self) -> EfficientNet:
         """ImageNet's 1000 classes and pooled features."""
         models.provide("embed")
-        return EfficientNet(fetch(models.IMAGENET_SYNSETS), fetch(models.IMAGENET_LEMMAS))
+        files = fetch(models.IMAGENET_SYNSETS), fetch(models.IMAGENET_LEMMAS)
+        return EfficientNet(*files, self.config.device)
 
     @cached_property
     def clip(self) -> Clip | None:
         """The recipe's open_clip model, if it names one."""
-        return (
-            load_clip(self.config.clip, self.efficientnet.names) if self.config.clip.name else None
-        )
+        config = self.config
+        if not config.clip.name:
+            return None
+        return load_clip(config.clip, self.efficientnet.names, config.device)
 
     @cached_property
     def events(self) -> SoundEvents:
         """YAMNet."""
         fetch(models.YAMNET_DATA)
-        return SoundEvents(fetch(models.YAMNET), fetch(models.YAMNET_NAMES))
+        return SoundEvents(fetch(models.YAMNET), fetch(models.YAMNET_NAMES), self.config.device)
 
     @cached_property
     def parts(self) -> SoundParts:
@@ -88,7 +90,8 @@ class Tools:
     @cached_property
     def lips(self) -> LipNet | None:
         """The recipe's SyncNet-type network, if it names one."""
-        return load_lip_net(self.config.lips) if self.config.lips.path else None
+        config = self.config
+        return load_lip_net(config.lips, config.device) if config.lips.path else None
 
 
 class Evidence:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.judges.config import LipsModel
-from curation.judges.onnx_net import load_net
+from curation.judges.onnx_net import Device, load_net
 from curation.judges.sound_nets import RATE, mel_filters
 
 Floats = NDArray[np.floating[Any]]
@@ -61,9 +61,9 @@ def normal(rows: Floats) -> Floats:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
-def load_lip_net(config: LipsModel) -> LipNet:
+def load_lip_net(config: LipsModel, device: Device = "cpu") -> LipNet:
     """The network from its file. Raises ValueError when there is none."""
-    return LipNet(config, load_net(Path(config.path), "judge.lips.path"))
+    return LipNet(config, load_net(Path(config.path), "judge.lips.path", device))
 
 
 def log_mel(sound: Floats, step: float, mels: int) -> Floats:

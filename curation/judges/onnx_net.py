@@ -1,9 +1,9 @@
-"""One way to run a network's file, ONNX or TorchScript: one thread, on the CPU, quiet."""
+"""One way to run a network's file, ONNX or TorchScript: one thread, quiet, where it is asked to."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,33 @@ from numpy.typing import NDArray
 from curation.assets import MissingModelError
 from curation.files import fingerprint, write_bytes
 
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+Device = Literal["cpu", "cuda"]
 Run = Callable[..., list[NDArray[Any]]]
+
+
+def providers(device: Device) -> list[str]:
+    """What runs an ONNX file, in the order of preference.
+
+    Raises ValueError where the GPU that was asked for cannot be used.
+    """
+    if device == "cpu":
+        return [CPU]
+    import onnxruntime  # noqa: PLC0415 - only who judges needs it
+
+    if CUDA not in onnxruntime.get_available_providers():
+        raise ValueError(
+            "judge.device is cuda and this onnxruntime knows no GPU: install onnxruntime-gpu in "
+            "its place on the workers, or use cpu"
+        )
+    return [CUDA, CPU]
 
 
 class OnnxNet:
     """A network: arrays in, in the order of its inputs; arrays out, in the order of its outputs."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: Device = "cpu") -> None:
         if find_spec("onnxruntime") is None:
             raise MissingModelError(
                 "onnxruntime is not installed: uv pip install -e '.[curate]' (make setup does it)"
@@ -27,9 +47,10 @@ class OnnxNet:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # one actor a core
         options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        wanted = providers(device)
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+        if (got := self.session.get_providers())[0] != wanted[0]:  # it only warns, and goes on
+            raise ValueError(f"judge.device is {device} and {path.name} runs on {got[0]}")
         self.inputs = [node.name for node in self.session.get_inputs()]
 
     def __call__(self, *arrays: NDArray[np.generic]) -> list[NDArray[np.float32]]:
@@ -40,23 +61,25 @@ class OnnxNet:
         return outputs
 
 
-def load_net(path: Path, field: str) -> Run:
+def load_net(path: Path, field: str, device: Device = "cpu") -> Run:
     """A file as a function of arrays to a list of arrays. Raises ValueError naming the field."""
     if not path.is_file():
         raise ValueError(f"{field}: no file {str(path)!r}")
     if path.suffix == ".onnx":
-        return OnnxNet(path)
+        return OnnxNet(path, device)
     import torch  # noqa: PLC0415 - only for TorchScript
 
     try:
-        net = torch.jit.load(str(path), map_location="cpu").eval()
+        net = torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError as error:
         raise ValueError(f"{field}: {path} is neither .onnx nor TorchScript") from error
 
     def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.inference_mode():
-            found = net(*map(torch.from_numpy, arrays))
-        return [out.numpy() for out in (found if isinstance(found, tuple | list) else [found])]
+            found = net(*(torch.from_numpy(array).to(device) for array in arrays))
+        return [
+            out.cpu().numpy() for out in (found if isinstance(found, tuple | list) else [found])
+        ]
 
     return run
 

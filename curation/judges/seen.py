@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.judges.config import PICTURE, JudgeConfig
-from curation.media import Frames, MediaReader, VideoFacts
+from curation.media import Frames, MediaReader, Probe, VideoFacts
 from curation.scores import Crop
 
 RATE = 16_000  # what every sound model here was trained on
@@ -17,6 +18,7 @@ GROUP_S = 60.0  # and the span of one sound request
 LEAST_SIDE = 16  # pixels of the film; a crop that leaves less is not made
 
 Row = dict[str, Any]
+Decode = Callable[..., Frames]  # MediaReader.frames of a film, but for its path
 
 
 @dataclass(frozen=True)
@@ -51,43 +53,57 @@ def instants(start: float, end: float, rate: float, fewest: int) -> NDArray[np.f
 def look(
     reader: MediaReader, path: str, clips: list[Row], config: JudgeConfig
 ) -> Iterator[tuple[Row, Seen]]:
-    """Each clip (in time order) with what is seen of it. Neighbours share one request.
+    """Each clip of a film (in time order) with what is seen of it. Raises RejectedError."""
+    for group in groups(reader.probe(path), clips, config):
+        yield from look_at(reader, path, group, config, partial(reader.frames, path))
+
+
+def groups(probe: Probe, clips: list[Row], config: JudgeConfig) -> list[list[Row]]:
+    """The clips of a film (in time order), those together that share one request."""
+    found: list[list[Row]] = []
+    rest = list(clips)
+    while rest:
+        _, side, longer = shown(probe.video, rest[0].get("crop"), config.side)
+        found.append(take_group(rest, config, side * longer * 3))
+        rest = rest[len(found[-1]) :]
+    return found
+
+
+def look_at(
+    reader: MediaReader, path: str, group: list[Row], config: JudgeConfig, later: Decode
+) -> list[tuple[Row, Seen]]:
+    """Each clip of a group with what is seen of it; `later` decodes what is asked for after that.
 
     What is seen is what the encode pass keeps: `crop` of a clip (shares off top, bottom, left and
     right, or None) is cut off first. Raises RejectedError for the film.
     """
     probe = reader.probe(path)
-    rest = list(clips)
-    while rest:
-        crop, side, longer = shown(probe.video, rest[0].get("crop"), config.side)
-        group = take_group(rest, config, side * longer * 3)
-        rest = rest[len(group) :]
-        times = [instants(c["start_s"], c["end_s"], config.rate, config.stills) for c in group]
-        frames = None
-        if any(name in PICTURE for clip in group for name in clip["judges"]):
-            frames = reader.frames(path, short_side=side, times=np.concatenate(times), crop=crop)
-        first = group[0]["start_s"]
-        sound = None
-        if probe.audio is not None and group[0]["has_audio"]:
-            sound = reader.sound(path, RATE, first, group[-1]["end_s"], mono=True).samples[0]
-        place = 0
-        for clip, asked in zip(group, times, strict=True):
-            here = slice(place, place + len(asked))
-            place += len(asked)
-            begin = round((clip["start_s"] - first) * RATE)
-            length = round((clip["end_s"] - clip["start_s"]) * RATE)
-            yield (
-                clip,
-                Seen(
-                    clip["clip_id"],
-                    clip["start_s"],
-                    clip["end_s"],
-                    asked if frames is not None else np.zeros(0),
-                    frames.pixels[here] if frames else np.zeros((0, 1, 1, 3), np.uint8),
-                    np.zeros(0, np.float32) if sound is None else sound[begin : begin + length],
-                    every_frame(reader, path, clip, side, crop),
-                ),
-            )
+    crop, side, _ = shown(probe.video, group[0].get("crop"), config.side)
+    times = [instants(c["start_s"], c["end_s"], config.rate, config.stills) for c in group]
+    frames = None
+    if any(name in PICTURE for clip in group for name in clip["judges"]):
+        frames = reader.frames(path, short_side=side, times=np.concatenate(times), crop=crop)
+    first = group[0]["start_s"]
+    sound = None
+    if probe.audio is not None and group[0]["has_audio"]:
+        sound = reader.sound(path, RATE, first, group[-1]["end_s"], mono=True).samples[0]
+    found, place = [], 0
+    for clip, asked in zip(group, times, strict=True):
+        here = slice(place, place + len(asked))
+        place += len(asked)
+        begin = round((clip["start_s"] - first) * RATE)
+        length = round((clip["end_s"] - clip["start_s"]) * RATE)
+        seen = Seen(
+            clip["clip_id"],
+            clip["start_s"],
+            clip["end_s"],
+            asked if frames is not None else np.zeros(0),
+            frames.pixels[here] if frames else np.zeros((0, 1, 1, 3), np.uint8),
+            np.zeros(0, np.float32) if sound is None else sound[begin : begin + length],
+            every_frame(later, clip, side, crop),
+        )
+        found.append((clip, seen))
+    return found
 
 
 def shown(
@@ -111,13 +127,9 @@ def shown(
     return box if any(box) else None, shorter, longer
 
 
-def every_frame(
-    reader: MediaReader, path: str, clip: Row, side: int, crop: Crop | None
-) -> Callable[[], Frames]:
+def every_frame(decode: Decode, clip: Row, side: int, crop: Crop | None) -> Callable[[], Frames]:
     """A function that decodes all frames of the clip."""
-    return lambda: reader.frames(
-        path, short_side=side, start=clip["start_s"], end=clip["end_s"], crop=crop
-    )
+    return lambda: decode(short_side=side, start=clip["start_s"], end=clip["end_s"], crop=crop)
 
 
 def take_group(clips: list[Row], config: JudgeConfig, frame_bytes: int) -> list[Row]:

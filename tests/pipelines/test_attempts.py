@@ -34,6 +34,18 @@ def test_two_deaths_are_quarantine_over_runs(tmp_path):
         pass
 
 
+def test_who_reads_ahead_can_ask_before_it_begins():
+    """Innocents that are blamed with the clip that kills, because they were in hand beside it."""
+    watch = Attempts()
+    with begun(watch, "fine"):
+        watch.begin("poison")
+    assert not watch.died(["fine", "other"])
+    assert watch.died(["fine", "poison"]), "in hand when its worker died"
+    watch.begin("poison")
+    watch.end("poison")
+    assert watch.died(["poison"]), "it killed one once"
+
+
 def test_a_driver_that_works_itself_leaves_a_mark(tmp_path):
     """A clip that kills the driver, run after run, because nobody was left to count."""
     path = tmp_path / "deaths.json"

@@ -10,7 +10,15 @@ from curation.world.config import WorldConfig
 from curation.world.films import film_path, write_film
 from pipelines import batches, judge_actors
 from pipelines import judge as judging
-from pipelines.judge import CLIPS_A_TASK, counted_task, cropped, judge, lacking, tasks
+from pipelines.judge import (
+    CLIPS_A_TASK,
+    counted_task,
+    cropped,
+    judge,
+    lacking,
+    tasks,
+    together,
+)
 from pipelines.ledger import Ledger
 
 pytest.importorskip("rapidocr", reason="the extra curate is not installed")
@@ -61,6 +69,28 @@ def test_each_judge_has_its_rows_and_only_what_is_missing_is_done(
     assert again.earlier == 4  # text; faces are asked for again, in case the model came
     assert again.status == tally.status
     assert before == [p.name for p in ledger.folder.rglob("scores/text*/*")]
+
+
+def test_readers_and_workers_change_nothing(ledger, local_ray):
+    """Rows that tell how many decoders and networks made them."""
+    contents_of = []
+    for number, extra in enumerate(({"workers": 2}, {"workers": 1, "readers": 2})):
+        config = JudgeConfig(judges=("text",), side=64, **extra)
+        other = Ledger(ledger.folder.parent / str(number))
+        other.append("clips", ledger.rows("clips"))
+        assert judge(config, other, FP).status["ok"] == 4
+        contents_of.append(contents(other, config.tables()["text"]))
+    assert contents_of[0] == contents_of[1]
+
+
+def test_a_gpu_that_is_not_there_is_said(ledger, local_ray):
+    """Actors that wait for ever for a GPU, or judge on the CPU though the recipe says otherwise."""
+    config = JudgeConfig(judges=("text",), side=64, device="cuda")
+    with pytest.raises(ValueError, match=r"judge\.device is cuda and there is no GPU here"):
+        judge(config, ledger, FP)
+    assert config.tables() == JudgeConfig(judges=("text",), side=64).tables()
+    assert (config.ahead, JudgeConfig().ahead, JudgeConfig(readers=2).ahead) == (4, 0, 2)
+    assert ledger.rows(config.tables()["text"]) == []
 
 
 @pytest.mark.slow
@@ -149,6 +179,16 @@ def test_another_crop_is_another_picture(tmp_path):
     assert row["crop"] == "0.125 0.1 0 0"
     ledger.append(tables["text"], [row])
     assert lacking(ledger, tables, clips)[0] == {}
+
+
+def test_decoders_ahead_get_films_together():
+    """Clips lost or done twice, a film torn apart, or readers that idle from film to film."""
+    work = [{"clips": [f"{f}{i}" for i in range(n)]} for f, n in (("a", 3), ("b", 2), ("c", 9))]
+    films = [task["clips"] for task in work]
+    assert together(work, 0) == [[film] for film in films]
+    assert together(work, 5) == [films[:2], films[2:]]
+    assert together(work, 99) == [films]
+    assert together([], 5) == []
 
 
 def test_tasks_hold_all_that_is_missing_once():

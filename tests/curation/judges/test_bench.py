@@ -1,11 +1,15 @@
 """All judges over a film: what is shown to them, and what one that fails costs."""
 
+import threading
+from contextlib import ExitStack, contextmanager
+
 import numpy as np
 import pytest
 
 from curation.film import measure_film
 from curation.film_config import FilmConfig
 from curation.judges import bench
+from curation.judges import seen as seeing
 from curation.judges.bench import Bench
 from curation.judges.columns import COLUMNS
 from curation.judges.config import JudgeConfig
@@ -128,7 +132,8 @@ def test_a_judge_that_fails_loses_its_own_row_only(film, reader, monkeypatch):
     monkeypatch.setitem(bench.JUDGE, "safety", refuses)
     monkeypatch.setitem(bench.JUDGE, "looks", lambda evidence: {"brisque": float("nan")})
     names = ("faces", "safety", "looks")
-    rows = dict(Bench(JudgeConfig(judges=names), reader).judge_film(film, [clip(0.0, 1.0, names)]))
+    asked = clip(0.0, 1.0, names) | {"path": film}
+    rows = dict(Bench(JudgeConfig(judges=names), [reader]).judge_films([[asked]]))
     assert (rows["faces"]["status"], rows["faces"]["reason"]) == ("failed", "internal")
     assert "ZeroDivisionError: a bug of ours" in rows["faces"]["detail"]
     assert rows["safety"]["reason"] == "not_finite"
@@ -141,7 +146,97 @@ def test_a_judge_that_fails_loses_its_own_row_only(film, reader, monkeypatch):
 def test_a_film_that_ends_early_fails_the_rest(film, reader):
     """Clips beyond the end of a film that changed since its scan, answered from nothing."""
     names = ["text"]
-    clips = [clip(0.0, 1.0, names), clip(500.0, 501.0, names)]
-    rows = Bench(JudgeConfig(judges=("text",)), reader).judge_film(film, clips)
+    clips = [clip(t, t + 1.0, names) | {"path": film} for t in (0.0, 500.0)]
+    rows = Bench(JudgeConfig(judges=("text",)), [reader]).judge_films([clips])
     assert len(rows) == 2
     assert rows[1][1]["status"] == "failed"
+
+
+class Told:
+    """What a bench began and ended, in order."""
+
+    def __init__(self):
+        self.lines = []
+
+    @contextmanager
+    def __call__(self, name):
+        self.lines.append(f"begin {name}")
+        try:
+            yield
+        finally:
+            self.lines.append(f"end {name}")
+
+
+@pytest.fixture
+def digests(monkeypatch):
+    """Judges that tell what they were shown: frames, sound, and every frame of the clip."""
+    shown = {
+        "safety": lambda evidence: {"nsfw": float(evidence.seen.pixels.astype(float).mean())},
+        "voice": lambda evidence: {"dnsmos_sig": float(np.abs(evidence.seen.sound).mean())},
+        "lips": lambda evidence: {
+            "lip_offset_ms": float(evidence.seen.all_frames().pixels.astype(float).mean())
+        },
+    }
+    for name, judge in shown.items():
+        monkeypatch.setitem(bench.JUDGE, name, judge)
+    monkeypatch.setattr(seeing, "GROUP_S", 1.5)  # a film's clips take several requests
+    return tuple(shown)
+
+
+def clips_of(folder, names):
+    """Three films of four clips; the second is not there, the third ends early."""
+    films = []
+    for number in range(3):
+        world = WorldConfig(seed=number, fps=8, height=64, width=96, seconds=(4, 4), shots=(1, 1))
+        write_film(world, folder, number)
+        path = str(film_path(folder, number)) if number != 1 else str(folder / "gone.mp4")
+        starts = (0.0, 1.0, 2.0, 500.0 if number == 2 else 3.0)
+        films.append(
+            [clip(t, t + 1.0, names) | {"clip_id": f"{number}-{t:g}", "path": path} for t in starts]
+        )
+    return films
+
+
+def test_decoders_ahead_change_nothing(digests, tmp_path):
+    """Clips shown another's pictures or sound, a lost film that takes others along or keeps its
+    later clips, and decoders that wait for the networks where they should not."""
+    films = clips_of(tmp_path, digests)
+    config = JudgeConfig(judges=digests, side=64)
+    with ExitStack() as closing:
+        readers = [closing.enter_context(MediaReader()) for _ in range(4)]
+        told = Told()
+        alone = Bench(config, readers[:1], told).judge_films(films)
+        assert [line for line in told.lines if "reading" in line][2:4] == [
+            "begin 0-0 reading", "end 0-0 reading",
+        ]  # fmt: skip
+        assert all(a[6:] == b[4:] for a, b in zip(told.lines[::2], told.lines[1::2], strict=True))
+
+        begun = threading.Event()
+        judge = bench.JUDGE["safety"]
+
+        class Ahead(Told):
+            @contextmanager
+            def __call__(self, name):
+                if name == "2-0 reading":
+                    begun.set()
+                with super().__call__(name):
+                    yield
+
+        def waits(evidence):
+            assert begun.wait(30), "nothing was read ahead of the first clip's judgement"
+            return judge(evidence)
+
+        bench.JUDGE["safety"] = waits
+        many = Bench(config, readers, Ahead())
+        assert many.judge_films(films) == alone
+        bench.JUDGE["safety"] = judge
+        careful = Told()
+        many._begun = careful  # the networks stay loaded
+        assert many.judge_films(films, ahead=False) == alone
+        assert careful.lines == told.lines
+    rows = {(row["clip_id"], name): row for name, row in alone}
+    assert len(rows) == len(alone) == 3 * 4 * 3
+    failed = {clip for (clip, _), row in rows.items() if row["status"] == "failed"}
+    assert failed == {"1-0", "1-1", "1-2", "1-3", "2-500"}
+    means = {rows[f"{n}-{t}", "safety"]["nsfw"] for n in (0, 2) for t in range(3)}
+    assert len(means) == 6, "films that look alike would prove nothing"
