@@ -24,6 +24,7 @@ import pytest
 import ray
 from xdist.scheduler import LoadScopeScheduling
 
+from curation.places import Remote
 from pipelines import cluster
 from tests import store as stores
 
@@ -66,6 +67,20 @@ def proxy(store):
     """The same store by a connection that errs on demand."""
     with stores.proxy(store) as found:
         yield found
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """How many bytes each request asked of the store."""
+    counts = []
+    part = Remote._part
+
+    def counting(self, file, count, start):
+        counts.append(count)
+        return part(self, file, count, start)
+
+    monkeypatch.setattr(Remote, "_part", counting)
+    return counts
 
 
 class Groups(LoadScopeScheduling):

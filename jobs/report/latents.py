@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from curation.film_spans import clips_film
 from curation.media import MediaReader
 from curation.records import RejectedError, Status
 from curation.rendition import picture, sound
 from curation.scores import Crop
-from curation.sources import local_copy
 from jobs.pictures import jpeg
 from jobs.report.facts import Facts
 from jobs.report.media import Budget, sound_picture
 from model.tiles import decode_whole_or_tiled
 from model.vae import AudioCodec, VideoCodec, load_audio_vae, load_video_vae, ours
 from pipelines.contract import find_set
+from pipelines.ledger import Row
 from pipelines.roundtrip import FRAMES, first, mel_difference, psnr
 from pipelines.shards import ShardError
 from pipelines.stream import Reader, Sample
@@ -67,15 +68,15 @@ def round_trips(facts: Facts, reader: MediaReader, budget: Budget) -> list[Round
         shards = Reader(find_set(facts.recipe.data))
     except ValueError as error:
         return [RoundTrip("", "", trouble=str(error))]
-    paths = {row["source_id"]: row["path"] for row in facts.sources if row["status"] == Status.OK}
+    films = {row["source_id"]: row for row in facts.sources if row["status"] == Status.OK}
     places = {key: row for row, key in enumerate(shards.columns["key"].to_pylist())}
     found = []
     try:
         for key in first(places, CLIPS):
             try:
                 sample = shards.sample(places[key])
-                path = paths.get(sample.info["source_id"], "")
-                found.append(round_trip(sample, path, reader, codecs, budget))
+                film = films.get(sample.info["source_id"], {"path": ""})
+                found.append(round_trip(sample, film, reader, codecs, budget))
             except (RejectedError, ShardError, OSError) as error:
                 found.append(RoundTrip(key, "", trouble=str(error)))
     finally:
@@ -111,9 +112,9 @@ def load_codecs(facts: Facts) -> Codecs:
 
 @torch.inference_mode()
 def round_trip(
-    sample: Sample, path: str, reader: MediaReader, codecs: Codecs, budget: Budget
+    sample: Sample, film: Row, reader: MediaReader, codecs: Codecs, budget: Budget
 ) -> RoundTrip:
-    """Decode a sample and compare. Raises RejectedError."""
+    """Decode a sample and compare with its clip of a scanned film. Raises RejectedError."""
     shape = sample.geometry
     latents = 1 + (min(FRAMES, shape.frames) - 1) // shape.video.time
     frames = 1 + (latents - 1) * shape.video.time
@@ -129,7 +130,7 @@ def round_trip(
         again = codecs.audio.decode(latent, samples=shape.samples)[0].float().mean(0).cpu()
     crop: Crop | None = tuple(sample.info["crop"]) if sample.info.get("crop") else None
     rate, size = codecs.audio.decoded_rate, (frames, shape.height, shape.width)
-    with local_copy(path) as local:
+    with clips_film(reader, [film | sample.info]) as local:
         start = sample.info["start_s"]
         before = picture(reader, local, start, size, shape.fps, crop)
         heard = None if again is None else sound(reader, local, start, len(again), rate)[0]

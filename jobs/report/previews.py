@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from curation.files import fingerprint, write_bytes
+from curation.film_spans import film_spans
 from curation.media import Limits, MediaReader
 from curation.media_write import write_clip
 from curation.places import Place, folders, remove
 from curation.records import Reason, RejectedError
-from curation.sources import hash_source, local_copy
 from jobs.pictures import jpeg, strip
 from jobs.report.media import LONGEST_S, RATE, Preview, read_film, sound_picture
 
@@ -91,8 +91,9 @@ def length(span: Span) -> float:
 
 def make(reader: MediaReader, folder: Place, span: Span) -> Preview:
     """Cut the span out of its film. Raises RejectedError, also for a film that has changed."""
-    with local_copy(span.path) as path:
-        check_same(path, span)
+    scanned = {key: getattr(span, key) for key in ("path", "source_id", "bytes", "mtime_ns")}
+    shown = [(span.start, span.start + length(span))]
+    with film_spans(reader, scanned, lambda _: shown) as path:
         film = read_film(reader, path, span.start, span.end, SIDE)
     step = max(1, round(film.fps / FPS))
     pixels = film.pixels[::step]
@@ -115,14 +116,3 @@ def make(reader: MediaReader, folder: Place, span: Span) -> Preview:
     for name, data in reversed(list(zip(FILES, parts, strict=True))):
         write_bytes(folder / f"{span.key}-{LOOK}" / name, data)
     return made
-
-
-def check_same(path: str, span: Span) -> None:
-    """Raise RejectedError if the film is not the one that was scanned; it is hashed if in doubt."""
-    try:
-        stat = Path(path).stat()
-    except OSError as error:
-        raise RejectedError(Reason.UNREADABLE, error.strerror or "") from error
-    same = (stat.st_size, stat.st_mtime_ns) == (span.bytes, span.mtime_ns)
-    if not same and hash_source(path) != span.source_id:
-        raise RejectedError(Reason.UNREADABLE, "the film changed since the scan; scan again")

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -12,9 +11,8 @@ from curation.film_spans import clip_spans, film_copy, film_spans
 from curation.media import MediaReader
 from curation.places import place
 from curation.records import RejectedError
-from curation.sources import hash_source
+from tests.noise_films import RATE, SECONDS, scanned, write_noise
 
-FPS, SECONDS, RATE = 12, 30, 48_000
 OPEN = "open-gop=1:keyint=12:min-keyint=1:scenecut=0:b-adapt=0"
 KINDS = {
     "closed.mp4": ({"g": "12", "bf": "2"}, "aac"),
@@ -31,42 +29,11 @@ def films(tmp_path_factory):
     return folder
 
 
-def write_noise(path, options, codec):
-    rng = np.random.default_rng(5)
-    with av.open(str(path), "w") as box:
-        video = box.add_stream("libx264", FPS, options={"preset": "veryfast", "crf": "2"} | options)
-        video.width, video.height, video.pix_fmt = 192, 108, "yuv420p"
-        audio = box.add_stream(codec, RATE, layout="stereo")
-        for second in range(SECONDS):
-            pixels = rng.integers(0, 256, (FPS, 108, 192, 3), dtype=np.uint8)
-            for picture in pixels:
-                box.mux(video.encode(av.VideoFrame.from_ndarray(picture)))
-            samples = rng.integers(-9_000, 9_000, (1, 2 * RATE), dtype=np.int16)
-            sound = av.AudioFrame.from_ndarray(samples, "s16", "stereo")
-            sound.sample_rate, sound.pts = RATE, second * RATE
-            box.mux(audio.encode(sound))
-        box.mux(video.encode())
-        box.mux(audio.encode())
-
-
 @pytest.fixture(scope="module")
 def readers():
     """Of films in the store, and of films here."""
     with MediaReader() as far, MediaReader() as near:
         yield far, near
-
-
-def scanned(store, film, port=None):
-    """A film that is put into the store, as the ledger knows it."""
-    far = place(store.uri(f"films/spans/{film.name}"))
-    far.upload(film)
-    facts = far.stat()
-    return {
-        "path": store.uri(f"films/spans/{film.name}", port),
-        "source_id": hash_source(str(film)),
-        "bytes": facts.st_size,
-        "mtime_ns": facts.st_mtime_ns,
-    }
 
 
 def read(reader, path, start, end):

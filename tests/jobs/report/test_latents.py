@@ -12,7 +12,8 @@ from jobs.report.media import Budget
 from pipelines.contract import find_set, read_contract
 from pipelines.encode import encode
 from pipelines.ledger import Ledger
-from tests.encode_films import INPUTS, fill_ledger, write_films
+from tests.encode_films import INPUTS, SPANS, fill_ledger, write_films
+from tests.noise_films import scanned, write_noise
 
 SMALL = {"name": "base", "height": 32, "width": 32, "fps": 8, "frames": 17}
 
@@ -20,9 +21,14 @@ SMALL = {"name": "base", "height": 32, "width": 32, "fps": 8, "frames": 17}
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory) -> Facts:
     out = tmp_path_factory.mktemp("run")
+    return encoded(out, write_films(out / "films"), SPANS)
+
+
+def encoded(out, films, spans) -> Facts:
+    """What a report knows of films whose clips at `spans` were encoded."""
     values = {"renditions": [SMALL], "text": ["short"], "workers": 1}
     recipe = make_recipe({"name": "small", "out": str(out), "encode": values}, "test")
-    fill_ledger(recipe.data, write_films(out / "films"))
+    fill_ledger(recipe.data, films, spans)
     encode(recipe.data, recipe.encode, INPUTS)
     sources = Ledger(recipe.data.ledger).rows("sources")
     folder = find_set(recipe.data)
@@ -67,3 +73,19 @@ def test_a_film_that_is_gone_is_said(facts):
     found = look(replace(facts, sources=gone))
     assert len(found) == CLIPS
     assert all("unreadable" in trip.trouble for trip in found)
+
+
+def test_of_a_film_in_a_store_only_the_clip_is_fetched(tmp_path, store, fetched):
+    """A report that copies two hours of film for two seconds, or compares others than those."""
+    films = tmp_path / "films"
+    films.mkdir()
+    write_noise(films / "noise.mp4", {"g": "12", "bf": "2"}, "aac", 50)
+    facts = encoded(tmp_path, films, ((20.0, 22.125),))
+    row = scanned(store, films / "noise.mp4")
+    far = replace(facts, sources=[facts.sources[0] | row])
+    fetched.clear()
+    (trip,) = look(far)
+    assert 0 < sum(fetched) < 0.8 * row["bytes"]
+    assert [trip] == look(facts)
+    assert not trip.trouble
+    assert trip.mel_db is not None

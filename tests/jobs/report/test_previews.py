@@ -12,6 +12,7 @@ from curation.records import Reason, RejectedError
 from jobs.pictures import waveform
 from jobs.report.media import LONGEST_S, RATE, sound_picture
 from jobs.report.previews import Span, previews, prune
+from tests.noise_films import scanned, write_noise
 
 
 @pytest.fixture
@@ -74,6 +75,20 @@ def test_another_film_under_the_same_name_is_not_shown(tmp_path, film):
     assert isinstance(made, RejectedError)
     assert made.reason == Reason.UNREADABLE
     assert "changed since the scan" in made.detail
+
+
+def test_of_a_film_in_a_store_only_what_is_shown_is_fetched(tmp_path, store, fetched):
+    """A report that copies two hours of film for six seconds, or shows others than those."""
+    film = tmp_path / "noise.mp4"
+    write_noise(film, {"g": "12", "bf": "2"}, "aac", 50)
+    near = one([span(film, 20.0, 22.0)], tmp_path / "near")
+    row = scanned(store, film)
+    far = Span("clip", row["source_id"], row["path"], 20.0, 22.0, row["bytes"], row["mtime_ns"])
+    fetched.clear()
+    assert one([far], tmp_path / "far") == near
+    assert near[0].frames
+    assert near[0].sound
+    assert 0 < sum(fetched) < 0.8 * row["bytes"]
 
 
 def test_a_touched_film_is_still_the_same(tmp_path, film):
