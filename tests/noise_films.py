@@ -7,12 +7,17 @@ from curation.places import place
 from curation.sources import hash_source
 
 FPS, SECONDS, RATE = 12, 30, 48_000
+FINE = {
+    "libx264": {"preset": "veryfast", "crf": "2"},
+    "libx265": {"preset": "ultrafast"},
+    "libsvtav1": {"preset": "10", "crf": "2"},
+}
 
 
-def write_noise(path, options, codec, seconds=SECONDS):
+def write_noise(path, options, codec, seconds=SECONDS, coder="libx264"):
     rng = np.random.default_rng(5)
     with av.open(str(path), "w") as box:
-        video = box.add_stream("libx264", FPS, options={"preset": "veryfast", "crf": "2"} | options)
+        video = box.add_stream(coder, FPS, options=FINE[coder] | options)
         video.width, video.height, video.pix_fmt = 192, 108, "yuv420p"
         audio = box.add_stream(codec, RATE, layout="stereo")
         for second in range(seconds):
