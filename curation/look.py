@@ -59,7 +59,8 @@ def gradient(luma: Luma) -> Luma:
     """Gradient length [H,W], levels a pixel."""
     x = cv2.Sobel(luma, cv2.CV_32F, 1, 0, scale=1 / 8)
     y = cv2.Sobel(luma, cv2.CV_32F, 0, 1, scale=1 / 8)
-    return cv2.magnitude(x, y)
+    # Not cv2.magnitude: IPP rounds its last bit by where the result lies in memory.
+    return np.sqrt(x * x + y * y)
 
 
 def noise(luma: Luma) -> float | None:
