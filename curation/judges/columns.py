@@ -61,6 +61,10 @@ COLUMNS: dict[str, dict[str, Score]] = {
         "lip_offset_ms": Score("ms", "speech behind (+) or ahead (-) of the lips"),
         "lip_confidence": Score("sigmas", "how far the best offset stands above all others"),
         "lip_likeness": Score("-1…1", "likeness of lips and speech at that offset"),
+        "lse_d": Score(
+            "distance", "LSE-D, with a SyncNet-type network of yours: 0 one of the same"
+        ),
+        "lse_c": Score("distance", "LSE-C, with such a network: how far that stands out"),
         "lip_floor_ms": Score("ms", "resolution: one frame; a smaller offset means nothing"),
         "voice_over": Score("0 or 1", "speech is heard and no face is there that could say it"),
         "music_bed": Score("0 or 1", "music lies under half of the speech or more"),

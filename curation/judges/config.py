@@ -18,7 +18,7 @@ Judge = Literal["text", "faces", "safety", "looks", "embed", "events", "voice", 
 PICTURE = ("text", "faces", "safety", "looks", "embed", "agree", "lips")  # judges that look
 
 # Raised when the same settings and models give other columns.
-VERSIONS: dict[str, int] = {judge: 2 if judge in PICTURE else 1 for judge in COLUMNS}
+VERSIONS: dict[str, int] = {judge: 2 if judge in PICTURE else 1 for judge in COLUMNS} | {"lips": 3}
 
 
 class ClipModel(Settings):
@@ -37,7 +37,12 @@ class LipsModel(Settings):
     frames: int = Field(5, ge=1, le=50, description="T, mouth crops at once")
     size: tuple[int, int] = Field((96, 96), description="H, W of a crop, RGB in 0…1")
     mel_frames: int = Field(20, ge=1, description="F, steps of the log-mel over the same time")
-    mels: int = Field(80, ge=8, description="M, mel bands from 55 Hz to 7600 Hz")
+    mels: int = Field(
+        80, ge=0, description="M, mel bands from 55 Hz to 7600 Hz; 0: the file gets the sound"
+    )
+    eyes_to_mouth: float = Field(
+        0.5, gt=0, le=1, description="from the eyes to the mouth, as a share of the crop's height"
+    )
 
 
 class JudgeConfig(Settings):

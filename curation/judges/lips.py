@@ -14,7 +14,7 @@ from scipy import ndimage, signal
 from curation.judges.evidence import Evidence
 from curation.judges.face_net import Track, find_faces
 from curation.judges.heard import music_bed, speech_s
-from curation.judges.lip_net import REACH_S, LipNet, likeness_by_lag
+from curation.judges.lip_net import REACH_S, LipNet, likeness_by_lag, lse
 from curation.judges.sound_nets import RATE
 from curation.media import Frames
 
@@ -51,7 +51,9 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     marks = landmarks(evidence.tools.faces, frames, evidence.seen.times, evidence.speaker)
     start, net = evidence.seen.start, evidence.tools.lips
     if net:
-        lags, likeness = by_net(net, frames, marks, sound, start)
+        pair = embeddings(net, frames, marks, sound, start)
+        lags, likeness = likeness_by_lag(*pair, net.config.fps)
+        row["lse_d"], row["lse_c"] = lse(*pair) or (None, None)
     else:
         lags, likeness = by_motion(frames, marks, sound, start)
     deviation = float(likeness.std())
@@ -160,17 +162,13 @@ def shifted_likeness(seen: Floats, heard: Floats, lag: int) -> float:
     return float((one * two).sum() / max(float(np.sqrt((one**2).sum() * (two**2).sum())), 1e-9))
 
 
-def by_net(
+def embeddings(
     net: LipNet, frames: Frames, marks: Floats, sound: NDArray[np.floating[Any]], start: float
 ) -> tuple[Floats, Floats]:
-    """(lags [L] in seconds, mean cosine [L]) of the network's embeddings."""
+    """The network's embeddings [N,D] of mouths and of sound, at its own frame rate."""
     config = net.config
     grid = np.arange(start, frames.times[-1], 1 / config.fps)
     nearest = np.abs(frames.times[None] - grid[:, None]).argmin(axis=1)
-    scale = config.size[0] / 2
+    scale = config.size[0] * config.eyes_to_mouth
     crops = np.stack([mouth(frames.pixels[i], marks[i], config.size, scale) for i in nearest])
-    pictures, sounds = net.embed(crops.astype(np.float32) / 255, sound)
-    if len(pictures) < 3:
-        return np.zeros(1), np.zeros(1)
-    lags, likeness = likeness_by_lag(pictures, sounds, config.fps)
-    return np.asarray(lags, np.float64), np.asarray(likeness, np.float64)
+    return net.embed(crops.astype(np.float32) / 255, sound)

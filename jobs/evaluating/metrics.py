@@ -45,6 +45,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("sync_confidence", "confidence of the offset", TIME, "higher", "curation/sync.py", "σ"),
     Metric("sync_error_ms", "size of confident offsets", TIME, "lower", "curation/sync.py", "ms"),
     Metric("lip_likeness", "voice and lips", TIME, "higher", "CenterFace, mouth motion"),
+    Metric("lse_d", "LSE-D", TIME, "lower", "judge.lips", needs="lips"),
+    Metric("lse_c", "LSE-C", TIME, "higher", "judge.lips", needs="lips"),
     Metric("av_agreement", "sound and picture mean the same", TIME, "higher", CONSE),
     Metric("desync_s", "DeSync", TIME, "lower", FILE, "s", needs="desync"),
     Metric("temporal_flickering", "temporal flickering (VBench)", MOTION, "higher", "pixels"),

@@ -43,7 +43,8 @@ class Bench:
         self.tools, self.listener = Tools(self.config), Listener()
         self.meanings: dict[str, Floats] = {}
         given = {name for name in Networks.model_fields if getattr(self.networks.config, name)}
-        self.metrics = listed(given | ({"clip"} if self.config.clip.name else set()))
+        judged = {"clip": self.config.clip.name, "lips": self.config.lips.path}
+        self.metrics = listed(given | {name for name, file in judged.items() if file})
 
     @cached_property
     def tagger(self) -> Tagger:

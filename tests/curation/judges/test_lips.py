@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from curation.judges.config import LipsModel
-from curation.judges.lip_net import LipNet, load_lip_net, log_mel
-from curation.judges.lips import by_motion, by_net, mouth
+from curation.judges.lip_net import LipNet, likeness_by_lag, load_lip_net, log_mel, lse
+from curation.judges.lips import by_motion, embeddings, mouth
 from curation.media import Frames
 
 RATE, FPS, SECONDS = 16_000, 25.0, 5.0
@@ -94,8 +94,8 @@ def network(request, tmp_path_factory):
 def test_a_network_from_a_file_finds_a_planted_offset(network, late):
     """Crops and mel of different moments, so that every network of a recipe is off by as much."""
     frames, marks, sound = talking(3, late)
-    lags, likeness = by_net(load_lip_net(network), frames, marks, sound, 0.0)
-    assert offset_ms(lags, likeness) == pytest.approx(late, abs=1000 / FPS)
+    pair = embeddings(load_lip_net(network), frames, marks, sound, 0.0)
+    assert offset_ms(*likeness_by_lag(*pair, FPS)) == pytest.approx(late, abs=1000 / FPS)
 
 
 def test_a_file_that_is_no_such_network_is_named(network, tmp_path):
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_such_network_is_named(network, tmp_path):
     wrong = LipNet(network, lambda one, two: [one[:, 0, 0, 0], two])
     frames, marks, sound = talking(3)
     with pytest.raises(ValueError, match="two embeddings"):
-        by_net(wrong, frames, marks, sound, 0.0)
+        embeddings(wrong, frames, marks, sound, 0.0)
 
 
 def test_the_mouth_is_cut_upright():
@@ -128,3 +128,73 @@ def test_a_beep_lies_in_its_step_of_the_mel():
     level = log_mel(sound, 0.01, 40).mean(axis=1)
     loud = np.flatnonzero(level > level.min() + 0.5 * np.ptp(level))
     assert loud.mean() == pytest.approx(50.5, abs=1.5)
+
+
+class Hearing(torch.nn.Module):
+    """As `Tiny`, but hears the sound itself: its level in twenty parts of the window."""
+
+    def forward(self, mouths, sound):
+        dark = 1 - mouths.mean(dim=(2, 3, 4))
+        loud = sound.reshape(-1, 20, 640).square().mean(dim=2).clamp(min=1e-7).log()
+        return dark - dark.mean(dim=1, keepdim=True), loud - loud.mean(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("late", [0, 200, -320])
+def test_a_network_may_hear_the_sound_itself(tmp_path, late):
+    """Windows of samples that begin at other moments than those of pictures, or are too short."""
+    path = tmp_path / "hearing.pt"
+    torch.jit.script(Hearing()).save(str(path))
+    config = LipsModel(path=str(path), fps=FPS, frames=20, size=(48, 48), mels=0)
+    pair = embeddings(load_lip_net(config), *talking(3, late), 0.0)
+    assert offset_ms(*likeness_by_lag(*pair, FPS)) == pytest.approx(late, abs=1000 / FPS)
+
+
+def published(pictures, sounds):
+    """SyncNet's own way (syncnet_python, SyncNetInstance.py: calc_pdist and evaluate), by torch."""
+    one, two = torch.from_numpy(pictures), torch.from_numpy(sounds)
+    padded = torch.nn.functional.pad(two, (0, 0, 15, 15))
+    rows = [
+        torch.nn.functional.pairwise_distance(one[[i]].repeat(31, 1), padded[i : i + 31, :])
+        for i in range(len(one))
+    ]
+    means = torch.stack(rows, 1).mean(1)
+    least, _ = means.min(0)
+    return float(least), float(means.median() - least)
+
+
+def test_lse_is_that_of_syncnets_code():
+    """Embeddings set to length 1, an offset's sign, other edges, or a mean for the median."""
+    rng = np.random.default_rng(0)
+    pictures = rng.normal(0, 3, (60, 8)).astype(np.float32)
+    sounds = np.roll(pictures, 4, axis=0) + rng.normal(0, 1, (60, 8)).astype(np.float32)
+    assert lse(pictures, sounds) == pytest.approx(published(pictures, sounds), rel=1e-4)
+    assert lse(pictures[:0], sounds[:0]) is None
+
+
+def test_lse_of_known_features():
+    """A distance or confidence that one can reckon by hand: the same one-hot at one offset."""
+    count, offset = 100, 6
+    pictures = np.eye(200, dtype=np.float32)[:count]
+    sounds = np.eye(200, dtype=np.float32)[100 : 100 + count]
+    sounds[offset:] = pictures[:-offset]
+    inside = (count - offset) / count  # the rest meets zeros beyond the end, at distance 1
+    far = np.sqrt(2)
+    distance, confidence = lse(pictures, sounds)
+    assert distance == pytest.approx((1 - inside) * 1, abs=1e-3)
+    assert confidence == pytest.approx(far * 0.92 + 0.08 - distance, abs=0.03)
+
+
+def test_lse_moves_with_what_is_heard(network):
+    """Scores that stand still as the voice is drowned or another's, or that a shift lowers."""
+    net, (frames, marks, sound) = load_lip_net(network), talking(3)
+    rng = np.random.default_rng(0)
+
+    def of(voice):
+        return lse(*embeddings(net, frames, marks, voice.astype(np.float32), 0.0))
+
+    found = [of(sound + rng.normal(0, level, sound.size)) for level in (0, 0.02, 0.2)]
+    assert found[0][1] > found[1][1] > found[2][1], found
+    late = of(np.concatenate([np.zeros(round(0.2 * RATE), np.float32), sound])[: sound.size])
+    strangers = [of(talking(seed)[2]) for seed in (4, 5, 6)]
+    assert late[1] > 0.9 * found[0][1], "an offset within reach is found, as published"
+    assert found[0][1] > max(other[1] for other in strangers), (strangers, found[0])
