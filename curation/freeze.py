@@ -18,6 +18,7 @@ from curation.sound import onsets
 ABRUPT = 4 * REPEAT  # change of a frame that is in full motion
 JUMP = 2 * ABRUPT  # of the frame after a freeze; motion that begins is slower
 LEAST_S = 0.5  # a shorter stretch is a held pose
+APART_S = 0.2  # sounds that follow each other faster are one: a rattle, or noise of an overload
 EAR_S = 0.03  # by how much an onset may be placed wrong: two steps of its grid and a codec's smear
 AROUND_S = 2.0  # of sound before and after a clip: a picture may have frozen before it
 LIT = 0.2  # share of the picture that must be above black to see whether it moves
@@ -106,14 +107,15 @@ def calm(change: Floats) -> NDArray[np.bool_]:
 def is_freeze(stretch: Stretch, sounds: Floats) -> bool:
     """Whether a stretch is more than rest, from the times at which `sounds` begin.
 
-    One sound may come from beside the picture, so it takes an abrupt beginning or end too, or
-    another sound in a stretch that lasts until the cut.
+    Sounds may come from beside the picture: one is enough where motion goes on after the stretch
+    with a jump, or stopped dead and then begins. A stretch that lasts until the cut has no such
+    end: it takes another sound, and one more where it began softly, too.
     """
-    inside = (sounds > stretch.repeat + EAR_S) & (sounds < stretch.last - EAR_S)
-    count = np.count_nonzero(inside)
-    return bool(
-        (count >= 1 and (stretch.stops or stretch.jumps)) or (count >= 2 and stretch.to_cut)
-    )
+    inside = sounds[(sounds > stretch.repeat + EAR_S) & (sounds < stretch.last - EAR_S)]
+    count = np.count_nonzero(np.diff(inside, prepend=-np.inf) > APART_S)
+    if stretch.to_cut:
+        return bool(count >= (2 if stretch.stops else 3))
+    return bool(count >= 1 and (stretch.stops or stretch.jumps))
 
 
 def mono(samples: Samples) -> Floats:

@@ -25,7 +25,7 @@ PATH = 0.1  # heights that the camera must travel
 STIRRED = 12  # levels
 LINES = 20  # candidates for the sides of a rectangle: a page of text has many
 SIDE = 0.7  # share of a rectangle's side that is a fixed edge
-BEYOND = 0.8  # share of what follows on three sides that goes on: stripes and floors do
+BEYOND = 0.8  # share of what follows two opposite sides that goes on: stripes and floors do
 FOLLOWS = 6  # pixels that follow
 INSIDE = 0.97  # share of all motion inside the rectangle
 INSET = (0.06, 0.7)  # share of the picture that a film inside it covers
@@ -139,11 +139,9 @@ def inset(lumas: list[Luma], fixed: Edges) -> float | None:
             )
             if min(sides) < SIDE:
                 continue
-            beyond = (
-                *(ends(down[row], left, right) for row in (top, bottom)),
-                *(ends(across[column], top, bottom) for column in (left, right)),
-            )
-            if sorted(beyond)[1] > BEYOND:
+            level = max(ends(down[row], left, right) for row in (top, bottom))
+            upright = max(ends(across[column], top, bottom) for column in (left, right))
+            if min(level, upright) > BEYOND:
                 continue
             box = slice_sum(inside, top, bottom + 1, left, right + 1)
             if box >= INSIDE * stirred.sum():
@@ -181,11 +179,13 @@ def span(line: Floats, start: int, end: int) -> float:
 
 
 def ends(line: Floats, start: int, end: int) -> float:
-    """Mean of the FOLLOWS pixels beyond either end of [start, end), from cumulative sums."""
+    """Mean of the FOLLOWS pixels beyond either end of [start, end), from cumulative sums; 1 where
+    the picture ends, for nobody sees that a line does.
+    """
     before, after = max(0, start - 2), min(len(line), end + 2)
     return max(
-        span(line, max(0, before - FOLLOWS), before) if before else 0.0,
-        span(line, after, min(len(line), after + FOLLOWS)) if after < len(line) else 0.0,
+        span(line, max(0, before - FOLLOWS), before) if before else 1.0,
+        span(line, after, min(len(line), after + FOLLOWS)) if after < len(line) else 1.0,
     )
 
 

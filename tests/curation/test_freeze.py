@@ -68,11 +68,16 @@ def test_rest_is_no_freeze():
     assert measured(resting(), sound(0.2, 2.5)) == 0, "one sound may come from beside the picture"
     dead = frozen(20, FRAMES)
     assert measured(dead, sound(0.3, 20 / FPS)) == 0, "the sound of the stop itself"
+    assert measured(dead, sound(0.3, 1.7)) == 0, "what left the picture bounces once more"
+    rattle = sound(0.2, *np.arange(2.2, 2.9, 0.1))
+    assert measured(resting(), rattle) == 0, "one rattle beside the picture"
 
 
 def test_sounds_that_go_on_until_the_cut_are_a_freeze_from_rest():
-    """A picture that froze while nothing moved, under sounds that tell."""
-    assert measured(resting(), sound(0.2, 2.5, 3.1)) > 2
+    """A picture that froze while little moved, or until the shot's end, under sounds that tell."""
+    assert measured(resting(), sound(0.2, 2.1, 2.5, 3.1)) > 2
+    assert measured(resting(), sound(0.2, 2.5, 3.1)) == 0, "as a ball bounces beside the picture"
+    assert measured(frozen(20, FRAMES), sound(0.3, 1.7, 2.6)) > 2
 
 
 def test_a_scene_that_has_not_begun_is_no_freeze():

@@ -91,6 +91,28 @@ def test_a_page_full_of_lines_hides_no_inset():
     assert found["logo_share"] is None
 
 
+def test_lettering_over_stripes_and_a_floor_is_no_inset():
+    """A strip of letters, a floor and two stripes of a wall that together enclose all motion."""
+    lumas = [np.full((H, W), 120, np.uint8) for _ in range(8)]
+    for i, luma in enumerate(lumas):
+        luma[:84, 100:134] = luma[24:84, 6:40] = 80  # letters hide the upper end of one
+        luma[84:] = 40
+        luma[60:80, 30 + 6 * i : 46 + 6 * i] = 230
+        luma[21:24, 4:136] = 250
+        luma[10:21, 10:130:6] = 250
+    assert overlay_scores(lumas, [], 0.0)["inset_share"] == 0
+
+
+def test_a_band_from_edge_to_edge_is_no_inset():
+    """A strip of letters and a floor over a wall of stripes: lines that only the picture ends."""
+    lumas = [np.full((H, W), 120, np.uint8) for _ in range(8)]
+    for i, luma in enumerate(lumas):
+        luma[84:] = luma[12:25] = 30
+        luma[:, 1:143:20] += 40
+        luma[60:80, 30 + 6 * i : 46 + 6 * i] = 230
+    assert overlay_scores(lumas, [], 0.0)["inset_share"] == 0
+
+
 def test_too_little_to_see_is_null():
     """A verdict from one picture, or about motion that there is not."""
     assert overlay_scores(pan()[:3], [], 1.0) == {"logo_share": None, "inset_share": None}
