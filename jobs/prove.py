@@ -27,17 +27,19 @@ from jobs.demo import minutes, run_stage
 from jobs.generate import find_checkpoint, newest_of, requests_of
 from jobs.maker import Maker
 from jobs.proving import budget
-from jobs.proving.cases import EDIT, HELD_OUT, TEXT, can, cases, worlds
-from jobs.proving.made import make, readings, reencoded
+from jobs.proving.cases import EDIT, FEW, HELD_OUT, TEXT, can, cases, worlds
+from jobs.proving.made import make, readings, reencoded, same_words
 from jobs.proving.measures import Reading
 from jobs.proving.page import Proof, card, lines, render
 from jobs.proving.rows import rows
 from jobs.proving.sent import metrics
+from jobs.proving.truth import Truth
 from jobs.tracked import send_numbers
 from jobs.training.log import LOG
 from model.geometry import Geometry
 
 SECTIONS = ("prove", "world")
+WORDS = {TEXT, HELD_OUT, *FEW}  # capabilities that are given nothing but words
 ROUTE = ("world", "scan", "decide", "caption", "encode")
 
 
@@ -128,6 +130,7 @@ def prove(recipe: Recipe, plan: budget.Plan, asked: dict[str, WorldConfig]) -> P
     few = max(budget.FEWEST, plan.clips // budget.UNTRAINED)
     proof = Proof()
     perfect: dict[str, list[Reading]] = {}
+    same: dict[str, list[tuple[Truth, Reading]]] = {}
     for name, world in asked.items():
         wanted = cases(name, world, plan.clips, folder / "given")
         clips = make(trained, recipe, wanted, clips_of(recipe))
@@ -135,12 +138,15 @@ def prove(recipe: Recipe, plan: budget.Plan, asked: dict[str, WorldConfig]) -> P
         of = name if name in (HELD_OUT, EDIT) else TEXT  # the rest asks for the same films
         if of not in perfect:
             perfect[of] = reencoded(wanted, trained.decoders, geometry(recipe, trained))
+        if of not in same and name in WORDS:
+            same[of] = same_words(world, wanted)
         read = {
             "made": readings(clips),
             "untrained": readings(floor),
             "reencoded": perfect[of],
         }
-        proof.add(name, rows(name, clips, read, floor), clips, read["made"])
+        told = same[of] if name in WORDS else ()
+        proof.add(name, rows(name, clips, read, floor, told), clips, read["made"])
     return proof
 
 

@@ -8,7 +8,7 @@ from curation.files import write_bytes
 from curation.media_write import write_clip
 from curation.world.config import Combination, WorldConfig
 from curation.world.film import Film, make_film
-from jobs.proving.others import alike, changed, edited
+from jobs.proving.others import alike, changed, edited, spoken
 from jobs.proving.truth import Truth, expected
 from jobs.training.mix_config import TaskMix
 from model.geometry import whole_frames
@@ -93,7 +93,7 @@ def case(capability: str, world: WorldConfig, number: int, folder: Path) -> Case
     if capability in REFERENCES:  # captions of which leave open what only the reference tells
         world = world.model_copy(update={"unnamed": 1.0})
     film = edited(world, number) if capability == EDIT else make_film(world, number)
-    prompt = film.captions["segments"][0]["short"]
+    prompt = spoken(film)
     stem = folder / f"{number:04d}"
     fields: dict[str, Any] = {}
     last = None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from curation.files import write_json
 from curation.media import MediaReader
 from curation.progress import progress
+from curation.world.config import WorldConfig
 from jobs.beside import write_beside
 from jobs.clip_request import ClipRequest
 from jobs.clips import Decoders, decode, encode_frames
@@ -28,6 +29,8 @@ from jobs.maker import Maker, finished
 from jobs.proving import kept
 from jobs.proving.cases import Case
 from jobs.proving.measures import Reading, read
+from jobs.proving.others import twins
+from jobs.proving.truth import Truth
 from jobs.report.media import RATE, Film, read_film
 from model.geometry import Geometry
 
@@ -112,6 +115,15 @@ def reading(film: Film, last: int | None = None) -> Reading:
         return read(film.pixels, film.fps, film.samples, RATE)
     heard = None if film.samples is None else film.samples[:, -round(last / film.fps * RATE) :]
     return read(film.pixels[-last:], film.fps, heard, RATE)
+
+
+def same_words(world: WorldConfig, asked: Sequence[Case]) -> list[tuple[Truth, Reading]]:
+    """Truths of the cases with readings of other films that the same words were said of."""
+    found = twins(world, [case.prompt for case in asked])
+    return [
+        (asked[place].truth, read(film.pixels, film.fps, film.samples, film.rate))
+        for place, film in found
+    ]
 
 
 def reencoded(asked: Sequence[Case], decoders: Decoders, geometry: Geometry) -> list[Reading]:

@@ -11,7 +11,8 @@ from curation.world.scene import Scene, Thing, draw_scene, pitch_of
 
 MARGIN = 2  # pixels around what an edit changes
 CHANGED = 8  # grey levels
-FURTHEST = 1000  # films that are looked through for one with such an object
+FURTHEST = 1000  # films that are looked through for one with such an object, or such words
+TWINS = 3  # films of the same words
 
 
 def drawn(world: WorldConfig, number: int) -> Scene:
@@ -56,6 +57,31 @@ def alike(world: WorldConfig, number: int) -> Film:
         if kind(drawn(world, other)) == wanted:
             return make_film(world, other)
     raise ValueError(f"the next {FURTHEST} test films have no other {colour} {shape}")
+
+
+def twins(world: WorldConfig, prompts: list[str]) -> list[tuple[int, Film]]:
+    """(place in `prompts`, film) of other test films of the same words, TWINS a prompt at most.
+
+    The prompts are those of the first films. Some words fit few films or none, in so many.
+    """
+    found: list[tuple[int, Film]] = []
+    wanted = {prompt: TWINS * prompts.count(prompt) for prompt in prompts}
+    for number in range(len(prompts), FURTHEST):
+        if not any(wanted.values()):
+            break
+        film = make_film(world, number)
+        prompt = spoken(film)
+        if wanted.get(prompt):
+            wanted[prompt] -= 1
+            same = [place for place, other in enumerate(prompts) if other == prompt]
+            found.append((same[wanted[prompt] % len(same)], film))
+    return found
+
+
+def spoken(film: Film) -> str:
+    """What a test film is asked for with."""
+    words: str = film.captions["segments"][0]["short"]
+    return words
 
 
 def kind(scene: Scene) -> tuple[str, str]:

@@ -21,6 +21,7 @@ BOUNDS = {
     "untrained": "untrained",
     "chance": "chance",
     "shifted": "moved sound",
+    "words": "same words",
     "reencoded": "truth re-encoded",
 }
 

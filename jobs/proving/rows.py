@@ -8,6 +8,7 @@ from jobs.proving.cases import EDIT, FEW, HELD_OUT, LONG, REFERENCES, TEXT
 from jobs.proving.made import Clip
 from jobs.proving.measures import Reading
 from jobs.proving.tables import Estimate, Measure, Pool, Row, Set, estimate, row
+from jobs.proving.truth import Truth
 
 PICTURE: dict[str, Measure] = {
     "colour": measures.colour,
@@ -50,10 +51,12 @@ def rows(
     clips: Sequence[Clip],
     read: dict[str, list[Reading]],
     untrained: Sequence[Clip] = (),
+    same: Sequence[tuple[Truth, Reading]] = (),
 ) -> list[Row]:
     """The rows of a capability; `read` are the readings "made", "untrained" and "reencoded".
 
-    Bounds may be of the first clips only: they need no more than there was time for.
+    Bounds may be of the first clips only: they need no more than there was time for. `same` are
+    truths with readings of other films of the same words, for what is asked for in words alone.
     """
     sets = {
         name: Set(
@@ -63,6 +66,8 @@ def rows(
         for name, found in read.items()
         if found
     }
+    if same:
+        sets["words"] = Set(*zip(*same, strict=True))
     found = [
         row((capability, name), measure, sets, target=TARGETS.get(capability))
         for name, measure in OF.get(capability, {}).items()

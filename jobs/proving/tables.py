@@ -32,7 +32,8 @@ class Row:
     """One line of the table. `bounds` are the same measure where it must fail, or cannot do better.
 
     untrained: the same requests to the untrained network. chance: truth (for sync, sound) of other
-    clips. shifted: the sound moved by SHIFT_S. reencoded: the truth through the autoencoders.
+    clips. shifted: the sound moved by SHIFT_S. words: other films that the same words were said of,
+    which is all that words can ask for. reencoded: the truth through the autoencoders.
     """
 
     capability: str
@@ -116,16 +117,19 @@ def row(
     *,
     of_pairs: bool = False,
 ) -> Row:
-    """A row of `sets`: what was "made", and where they are there "untrained" and "reencoded".
+    """A row of `sets`: what was "made", and bounds where there are such clips: "untrained", other
+    films of the same "words", "reencoded".
 
     `place` is capability and measure. `of_pairs` measures compare a clip's picture and sound.
     """
     made = sets["made"]
+    other = {name: measured(measure, clips, pool) for name, clips in sets.items() if name != "made"}
     bounds = {
-        "untrained": measured(measure, sets["untrained"], pool) if "untrained" in sets else None,
+        "untrained": other.get("untrained"),
         "chance": chance(measure, made, pool, of_pairs=of_pairs),
         "shifted": shifted(measure, made, pool) if of_pairs else None,
-        "reencoded": measured(measure, sets["reencoded"], pool) if "reencoded" in sets else None,
+        "words": None if of_pairs else other.get("words"),
+        "reencoded": other.get("reencoded"),
     }
     ms = pool == "median"
     there = {name: bound for name, bound in bounds.items() if bound is not None}

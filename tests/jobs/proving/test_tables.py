@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from jobs.proving import kept, measures
-from jobs.proving.tables import Set, estimate, row
+from jobs.proving.cases import TEXT, cases
+from jobs.proving.made import same_words
+from jobs.proving.others import twins
+from jobs.proving.tables import Set, estimate, measured, row
+from tests.jobs.proving.conftest import WORLD
 
 
 def test_clips_are_resampled_not_numbers():
@@ -37,6 +41,20 @@ def test_rows_put_what_is_right_between_its_bounds(known):
     assert late.bounds["shifted"].value > 2 * late.made.value
     assert late.reached == (late.made.value <= 30)
     assert json.loads(json.dumps(late.card()))["made"]["clips"] == len(there.truths)
+
+
+def test_the_same_words_say_what_an_object_is_and_not_all_that_happens(tmp_path):
+    """Catches a bound that compares a film with itself, or with one of other words."""
+    world = WORLD.model_copy(update={"shapes": ("ball", "square"), "colours": ("red", "blue")})
+    asked = cases(TEXT, world, 6, tmp_path)
+    found = twins(world, [case.prompt for case in asked])
+    assert {place for place, _ in found} == set(range(6))
+    for place, film in found:
+        assert film.truth["index"] >= 6
+        assert film.captions["segments"][0]["short"] == asked[place].prompt
+    same = Set(*zip(*same_words(world, asked), strict=True))
+    assert measured(measures.colour, same).value == 1
+    assert 0 < measured(measures.events, same).value < 1, "words leave open when the film ends"
 
 
 @pytest.mark.parametrize("axis", ["time", "space"])
