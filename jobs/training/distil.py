@@ -82,7 +82,7 @@ def load(config: TrainConfig, device: torch.device, dtype: torch.dtype) -> Disti
 
 
 def folder_of(config: DistilConfig) -> Path:
-    """The teacher's step folder. Raises StartError."""
+    """The teacher's step folder, from the root: workers run elsewhere. Raises StartError."""
     if not config.teacher:
         raise StartError("train.distil.teacher is empty; give the folder of the run that teaches")
     path = source(Path(config.teacher), "train.distil.teacher")
@@ -91,7 +91,7 @@ def folder_of(config: DistilConfig) -> Path:
             f"train.distil.teacher: {config.teacher} is no run's or step's folder; a teacher needs "
             "its card beside its weights"
         )
-    return path.parent
+    return path.parent.resolve()
 
 
 def check(config: TrainConfig, model: ModelConfig) -> str:

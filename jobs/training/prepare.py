@@ -31,7 +31,7 @@ def make_job(recipe: Recipe, shards: Place) -> Job:
     except ValueError as error:
         raise RecipeError(str(error)) from error
     model = model_config(config, contract)
-    config, teacher = with_teacher(with_steps(recipe, model, shards), model)
+    config, teacher = with_teacher(anchored(with_steps(recipe, model, shards)), model)
     check_start(config, model)
     return Job(
         out=str(recipe.out.resolve()),
@@ -95,6 +95,14 @@ def with_steps(recipe: Recipe, model: ModelConfig, shards: Place) -> TrainConfig
     with closing(stream.reader):
         steps = math.ceil(config.epochs * config.epoch_scale * stream.length(0))
     return config.model_copy(update={"steps": max(1, steps)})
+
+
+def anchored(config: TrainConfig) -> TrainConfig:
+    """The settings with what a run begins with named from the root: workers run elsewhere."""
+    if not config.init.path:
+        return config
+    path = str(Path(config.init.path).resolve())
+    return config.model_copy(update={"init": config.init.model_copy(update={"path": path})})
 
 
 def with_teacher(config: TrainConfig, model: ModelConfig) -> tuple[TrainConfig, dict[str, str]]:

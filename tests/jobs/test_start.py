@@ -44,6 +44,22 @@ def test_only_what_is_free_is_trained(tmp_path, shards, tiny, train_alone, first
     assert any(not torch.equal(after[n], later[n]) for n in before if tower(n) != "video")
 
 
+def test_a_relative_path_means_what_it_does_here(
+    tmp_path, shards, tiny, train_alone, first, monkeypatch
+):
+    """Catches weights that are found where `train` is typed and not where its workers run."""
+    monkeypatch.chdir(first.parent)
+    start = {"init": {"path": first.name}, "lr": 1e-12, "warmup": 0}
+    job = tiny(tmp_path / "run", shards, steps=1, **start)
+    taught = tiny(tmp_path / "student", shards, steps=1, distil={"teacher": first.name})
+    monkeypatch.chdir(tmp_path)
+    train_alone(job)
+    found, wanted = weights(tmp_path / "run"), weights(first, "ema.safetensors")
+    assert all(torch.allclose(found[name], wanted[name], atol=1e-8) for name in wanted)
+    assert taught.config.distil.teacher == str(checkpoint.newest(first / "checkpoints"))
+    assert taught.config.init.path == taught.config.distil.teacher
+
+
 def test_some_weights_are_taken_the_rest_is_fresh(tmp_path, shards, tiny, train_alone, first):
     """Catches a tower that comes along unasked, and a name that is not translated."""
     stored = weights(first, "ema.safetensors")
