@@ -12,7 +12,6 @@ from operator import itemgetter
 from typing import Any
 
 from curation.assets import MissingModelError
-from curation.judges.columns import COLUMNS
 from curation.judges.config import PICTURE, JudgeConfig
 from curation.judges.models import provide
 from curation.media import Limits
@@ -224,8 +223,3 @@ def together(work: list[dict[str, Any]], most: int) -> list[list[list[Row]]]:
             found.append([])
         found[-1].append(task["clips"])
     return found
-
-
-def columns_of(config: JudgeConfig) -> list[str]:
-    """Names of all columns that the judges of the recipe write."""
-    return [column for name in config.judges for column in COLUMNS[name]]
