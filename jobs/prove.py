@@ -5,8 +5,8 @@ trains, and makes clips for every capability of `train.tasks` on test films of a
 text, of kinds of objects that no training film has, from a first frame, and so on. Detectors that
 know the world's palette and tones, not the prompt, read each clip. `<out>/proof.json` and
 `<out>/proof.html` have one row a measure with its 95 % interval beside the untrained network,
-chance, moved sound and the truth through the autoencoders; MLflow's run of the training gets the
-numbers. The training's steps follow from what a step takes on this machine.
+chance, moved sound, other films of the same words and the truth through the autoencoders; MLflow's
+run of the training gets the numbers. Steps follow from what one takes on this machine.
 
 Every stage resumes: run the same command again. docs/proof.md says what each measure means.
 """
