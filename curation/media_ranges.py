@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.media_index import picture_stream, sound_stream
+from curation.media_sound import STRETCH_S
 
 # Demuxed without a look into the packets; others are cut, or timed, by what is in them.
 CODECS = {"h264", "hevc", "libdav1d", "av1", "aac", "opus", "libopus", "alac"}
 PROBE_BYTES = 5_000_000  # what libavformat reads of a file's beginning at most, to know its streams
-AROUND_S = 2.0  # before and after a span: decoders begin earlier, and sound is read for resampling
+AROUND_S = 2.0  # before and after a span: decoders begin earlier
+RESAMPLED_S = 1.1  # before sound: the resampler begins where both rates have a sample
 KEYS_BACK = 2  # pictures after an open group refer to the group before; readers begin two before
 PACKETS_ON = 32  # pictures come out of order, 16 at the most
 GAP = 1 << 20  # bytes that are as quickly fetched as left out
@@ -44,7 +46,9 @@ def byte_ranges(container: Any, spans: Spans) -> list[tuple[int, int]] | None:  
             return None
         times = index[:, 2] * float(stream.time_base) - zero
         keys = np.flatnonzero(index[:, 3])
-        found += [index[_packets(times, keys, *span)][:, :2] for span in spans]
+        for start, end in spans:
+            begin = start if stream is picture else (start - RESAMPLED_S) // STRETCH_S * STRETCH_S
+            found.append(index[_packets(times, keys, begin, end)][:, :2])
     merged = _merged(np.concatenate(found))
     return merged if len(merged) <= MOST else None
 

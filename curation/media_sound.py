@@ -1,9 +1,12 @@
 """Sound on the film's clock: padding trimmed, gaps silent, resampled on one grid for the film.
 
 Sample k of a result lies at start + k/rate. Reading a film in pieces gives the same samples as
-reading it whole, because the resampler always starts on a common multiple of both rates.
+reading it whole: the resampler always starts on a common multiple of both rates, and each stretch
+of a film that can be sought in has a decoder of its own, because what some decoders give depends on
+all that they gave before.
 """
 
+from collections.abc import Iterator
 from math import ceil, gcd
 from typing import Any
 
@@ -26,6 +29,8 @@ BLOCK_S = 10.0
 TAPS = 256  # samples of the slower rate beyond a block's ends: the resampler's filter is 32
 FAR = 1 << 60  # samples: beyond any film
 SEEKABLE = {"mov"}  # elsewhere a sample's time after a seek is a guess, or rounded to 1 ms
+STRETCH_S = 4  # of one decoder
+NOISY = {"aac", "ac3", "eac3"}  # draw noise from a generator that no seek sets back
 
 
 class SoundTrack:
@@ -37,8 +42,10 @@ class SoundTrack:
         self._kind, self._track, self._clock = container, track, clock
         self._open = lambda: open_container(descriptor, container, limits)
         self._rate = track.rate
+        self._long = STRETCH_S * track.rate if container in SEEKABLE else FAR
         self._pieces: list[tuple[int, np.ndarray]] = []  # (number of the first sample, samples)
         self._known = self._reached = -FAR  # samples held without a break, from and to
+        self._stretch = 0
         self._start()
 
     def resampled(self, first: int, out: np.ndarray, rate: int) -> None:
@@ -73,10 +80,20 @@ class SoundTrack:
 
     def _native(self, first: int, end: int) -> np.ndarray:
         """Samples first..end at the film's own rate [C, end-first], silent where there are none."""
-        far = first > self._reached + 2 * self._rate and self._kind in SEEKABLE
-        if first < self._known or far:
-            self._seek(first)
         quiet = complaints()
+        result = np.zeros((self._track.channels, end - first), np.float32)
+        for stretch in range(max(0, first // self._long), max(0, (end - 1) // self._long) + 1):
+            begin = max(first, stretch * self._long) if stretch else first
+            stop = min(end, (stretch + 1) * self._long)
+            self._fill(stretch, begin, result[:, begin - first : stop - first])
+        check_quiet(quiet, f"sound before {end / self._rate:.2f} s")
+        return result
+
+    def _fill(self, stretch: int, first: int, out: np.ndarray) -> None:
+        """Fill out [C,N] with samples from `first` on, all of one stretch."""
+        end = first + out.shape[1]
+        if stretch != self._stretch or first < self._known:
+            self._enter(stretch)
         self._known = max(self._known, first)
         self._pieces = [(at, piece) for at, piece in self._pieces if at + piece.shape[1] > first]
         while self._reached < end:
@@ -84,13 +101,10 @@ class SoundTrack:
             if piece is None:
                 break
             self._pieces.append(piece)
-        check_quiet(quiet, f"sound before {end / self._rate:.2f} s")
-        result = np.zeros((self._track.channels, end - first), np.float32)
         for at, samples in self._pieces:
             begin, stop = max(at, first), min(at + samples.shape[1], end)
             if begin < stop:
-                result[:, begin - first : stop - first] = samples[:, begin - at : stop - at]
-        return result
+                out[:, begin - first : stop - first] = samples[:, begin - at : stop - at]
 
     def _next(self) -> tuple[int, np.ndarray] | None:
         """The next decoded stretch and the number of its first sample."""
@@ -120,32 +134,47 @@ class SoundTrack:
         self._reached = at + samples.shape[1]
         return at, samples
 
-    def _seek(self, first: int) -> None:
-        seconds = first / self._rate - PREROLL_S
-        if self._kind not in SEEKABLE or seconds <= PREROLL_S:
+    def _enter(self, stretch: int) -> None:
+        """Begin anew, a little before a stretch."""
+        self._stretch, first = stretch, stretch * self._long
+        if not stretch:
             self._start()
             return
+        seconds = STRETCH_S * stretch - PREROLL_S
         stamp = int((seconds + float(self._clock.zero)) / self._stream.time_base)
         try:
             self._container.seek(stamp, stream=self._stream, backward=True)
         except av.error.FFmpegError:
             self._start()
             return
-        self._begin()
+        self._begin(self._anew())
         ahead = self._next()
         if ahead is None or ahead[0] > first - PREROLL_S / 2 * self._rate:
             self._start()  # the seek landed behind the wanted sample
         while self._reached < first - PREROLL_S / 4 * self._rate and self._next():
             pass  # decoders may complain until they have what comes before
 
+    def _anew(self) -> Iterator[Any]:
+        """Frames from where the container stands, by a decoder without a past."""
+        known = self._stream.codec_context
+        if known.name not in NOISY:
+            return self._container.decode(self._stream)
+        decoder = av.CodecContext.create(known.name, "r")
+        decoder.extradata = known.extradata
+        packets = self._container.demux(self._stream)
+        return (frame for packet in packets for frame in decoder.decode(packet))
+
     def _start(self) -> None:
         # A seek to the start would not do: demuxers trim the priming only after opening.
         self._container = self._open()
         self._stream = sound_stream(self._container)
-        self._begin()
+        for stream in self._container.streams:
+            if stream is not self._stream:
+                stream.discard = av.stream.Discard.all
+        self._begin(self._container.decode(self._stream))
 
-    def _begin(self) -> None:
-        self._frames = self._container.decode(self._stream)
+    def _begin(self, frames: Iterator[Any]) -> None:
+        self._frames = frames
         self._pieces = []
         self._known = self._reached = -FAR
 

@@ -142,6 +142,26 @@ def test_sound_in_pieces_is_the_sound(name, reader, folder):
     np.testing.assert_allclose(mono[0], whole.mean(0), atol=1e-5)
 
 
+def test_noise_that_a_decoder_draws_is_the_same_in_every_piece(reader, folder):
+    """Fails when what was decoded before decides what a film's coded noise sounds like."""
+    path, rate = folder / "drawn.mp4", 48_000
+    rng = np.random.default_rng(3)
+    with av.open(str(path), "w") as box:
+        track = box.add_stream("aac", rate, layout="mono", options={"aac_pns": "1"})
+        track.bit_rate = 32_000
+        for start in range(0, 14 * rate, 1024):
+            noise = (0.2 * rng.standard_normal((1, 1024))).astype(np.float32)
+            part = av.AudioFrame.from_ndarray(noise, "fltp", "mono")
+            part.sample_rate, part.pts = rate, start
+            box.mux(track.encode(part))
+        box.mux(track.encode())
+    whole = reader.sound(path, 16_000).samples
+    for start in (9.3, 5.1, 11.0, 1.2, 7.7):
+        piece = reader.sound(path, 16_000, start, start + 1.0)
+        first = round(piece.start * 16_000)
+        np.testing.assert_array_equal(piece.samples, whole[:, first : first + 16_000])
+
+
 def test_sizes(reader, folder):
     """Fails when scaling distorts, or a crop is not the centre of a covering scale."""
     path = zoo.make(zoo.PICTURES[0], folder)
