@@ -100,7 +100,7 @@ def test_a_server_that_always_errs_captions_nothing(scene, mode):
     ledger, truth = scene
     modes = {clip: ["silent"] for clip in sorted(truth)[:6]} if mode == "late" else {}
     with CaptionServer(modes, default=mode) as server:
-        tally, captions, answers = run(server, ledger, concurrency=6, tries=2, timeout_s=0.5)
+        tally, captions, answers = run(server, ledger, concurrency=6, tries=2, timeout_s=2.0)
     if mode == "late":  # for the others `late` gives their own open nonce back, which is right
         late = {c: a for c, a in answers.items() if c in modes}
         assert {a["status"] for a in late.values()} == {"failed"}
