@@ -6,7 +6,6 @@ In an object store the upload of the whole file takes the rename's place.
 import hashlib
 import json
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.places import Place, Remote
+from curation.scratch import scratch
 
 CHUNK = 1 << 20
 
@@ -27,8 +27,8 @@ def atomic(path: Place) -> Iterator[Path]:
     temporary path is local, and uploaded in the end. Raises StorageError.
     """
     if isinstance(path, Remote):
-        with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-            local = Path(folder) / path.name
+        with scratch() as folder:
+            local = folder / path.name
             yield local
             path.upload(local)
         return
@@ -116,8 +116,8 @@ def local_file(path: Place, name: str = "file") -> Iterator[Path]:
     if isinstance(path, Path):
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-        local = Path(folder) / name
+    with scratch() as folder:
+        local = folder / name
         path.download(local)
         yield local
 

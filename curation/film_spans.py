@@ -6,7 +6,6 @@ them. Of any other film, and where this goes wrong, the whole is fetched.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from curation.media import MediaReader, Probe
 from curation.media_part import Copy, Spans
 from curation.places import Facts, Remote, remote
 from curation.records import Reason, RejectedError
+from curation.scratch import scratch
 from curation.sources import hash_source
 from curation.stores import StorageError
 
@@ -54,8 +54,8 @@ def film_copy(reader: MediaReader, film: Row, wanted: Wanted) -> Iterator[Copy]:
             check_scanned(path, Path(path).stat, film)
         yield Copy(path)
         return
-    with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-        local = Path(folder) / "film"
+    with scratch() as folder:
+        local = folder / "film"
         try:
             there = remote(path)
             facts = there.stat()

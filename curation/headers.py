@@ -5,14 +5,13 @@ that has a hole for the rest: what a header says is the same, and of two hours i
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from curation.media_sniff import HEAD_BYTES, sniff
 from curation.places import Remote, remote
 from curation.records import Reason, RejectedError
+from curation.scratch import scratch
 from curation.sources import local_copy
 from curation.stores import StorageError
 
@@ -39,8 +38,8 @@ def header_copy(path: str) -> Iterator[str]:
         with local_copy(path) as copy:
             yield copy
         return
-    with tempfile.TemporaryDirectory(prefix="reelmill-") as folder:
-        local = Path(folder) / "header"
+    with scratch() as folder:
+        local = folder / "header"
         with local.open("wb") as handle:
             for start, data in boxes:
                 handle.seek(start)

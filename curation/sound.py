@@ -173,6 +173,10 @@ def hertz_to_mel(frequency: float) -> float:
 
 def onsets(mono: Floats, rate: int, least: float = ONSET_DB) -> Floats:
     """Times of sudden sounds: peaks of onset strength above `least` dB, 50 ms apart at least."""
-    times, strength = onset_strength(mono, rate)
+    return sudden(*onset_strength(mono, rate), least)
+
+
+def sudden(times: Floats, strength: Floats, least: float = ONSET_DB) -> Floats:
+    """The times of `onsets` from what onset_strength gave."""
     peaks, _ = signal.find_peaks(strength, height=least, distance=round(0.05 / ONSET_STEP_S))
     return times[peaks]

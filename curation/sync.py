@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from curation.sight import Track
-from curation.sound import onset_strength, onsets
+from curation.sound import onset_strength, sudden
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def offset_scores(track: Track, mono: Floats, rate: int, start: float) -> dict[s
     floor = float(np.median(np.diff(track.times)))
     times, strength = onset_strength(mono, rate)
     seen, heard = visual_events(track), peaks_only(strength)
-    if seen.max() <= 0 or len(onsets(mono, rate)) < MIN_SOUNDS:
+    if seen.max() <= 0 or len(sudden(times, strength)) < MIN_SOUNDS:
         return {}
     span = mono.size / rate
     picture = spread(track.times - start, seen, span, floor)

@@ -23,6 +23,13 @@ def sampling_fields(config: GenerateConfig, card: dict[str, Any]) -> dict[str, A
     }
     if few is None:
         return found
+    for field in ("guidance_video", "guidance_audio"):
+        if found[field] != 1 and few[field] != 1:
+            raise RecipeError(
+                f"generate.{field} is {found[field]:g}, but the model was distilled with guidance "
+                f"of {few[field]:g} in it and would be guided twice; give "
+                f"--generate.{field} 1, or leave it out of the recipe"
+            )
     if config.sampler != "euler":
         raise RecipeError(
             f"generate.sampler is {config.sampler}; a distilled model goes straight to the end of "

@@ -150,16 +150,18 @@ def test_in_a_chain_the_stage_before_teaches(tmp_path):
 
 def test_generate_asks_a_student_with_its_own_steps():
     """Catches a student that is guided twice, or sent past the ends of its steps."""
-    card = {"distil": {"steps": 4, "shift": 2.0}}
+    card = {"distil": {"steps": 4, "shift": 2.0, "guidance_video": 2.0, "guidance_audio": 1.0}}
 
     def fields(**asked):
         return sampling_fields(GenerateConfig(**asked), card)
 
     own = {"steps": 4, "sampler": "euler", "shift": 2.0}
     assert fields() == own | {"guidance_video": 1.0, "guidance_audio": 1.0}
-    assert fields(steps=8, guidance_video=1.5)["guidance_video"] == 1.5
+    assert fields(steps=8, guidance_video=1)["steps"] == 8
+    assert fields(guidance_audio=1.5)["guidance_audio"] == 1.5  # its teacher was not guided there
     for asked, message in (
         ({"steps": 6}, "steps is 6, the model was distilled to 4.*multiple of 4"),
+        ({"guidance_video": 1.5}, "guidance of 2 in it.*guided twice.*guidance_video 1"),
         ({"sampler": "dpmpp"}, "use euler"),
         ({"shift": 3.0}, "distilled with 2"),
     ):
