@@ -1,5 +1,6 @@
 """What stands on a card: media, why, how near, what is said, the captions, the scores."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ class Card:
     near: str
     turns: list[Turn]
     parts: list[tuple[str, str]]
+    tellers: list[tuple[str, str]]
     agreement: str
     trouble: list[str]
     sync: list[tuple[str, str]]
@@ -155,6 +157,7 @@ def card(row: Row, lines: list[Line], group: Group, reasons: dict[str, str]) -> 
         near="",
         turns=turns_of(row),
         parts=parts_of(caption.get("structured") or ""),
+        tellers=tellers_of(caption),
         agreement=agreement_of(row),
         trouble=[],
         sync=sync_of(row),
@@ -184,6 +187,22 @@ def parts_of(structured: str) -> list[tuple[str, str]]:
     found = [(tag, re.search(f"<{tag}>(.*?)</{tag}>", structured, re.DOTALL)) for tag in TAGS]
     parts = [(tag, cut(match[1])) for tag, match in found if match]
     return parts or ([("", cut(structured))] if structured else [])
+
+
+def tellers_of(caption: Row) -> list[tuple[str, str]]:
+    """(who wrote it, fields) of a caption, and what became of a second pass over it."""
+    try:
+        sources: dict[str, str] = json.loads(caption.get("sources") or "{}")
+        found: dict[str, list[str]] = {}
+        for name, source in sources.items():
+            found.setdefault(cut(source, 80), []).append(cut(name, 40))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return []
+    told = [(source, ", ".join(names)) for source, names in found.items()]
+    if caption.get("rewrite"):
+        why = cut(caption.get("rewrite_detail") or "", 200)
+        told.append(("second pass", f"{cut(caption['rewrite'], 40)}{why and f': {why}'}"))
+    return told
 
 
 def agreement_of(row: Row) -> str:
