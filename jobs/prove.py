@@ -13,6 +13,7 @@ Every stage resumes: run the same command again. docs/proof.md says what each me
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -63,6 +64,7 @@ def run(recipe: Recipe, words: list[str]) -> int:
     code, plan = planned(recipe, names, begun)
     if plan is None:
         return code
+    plan = replace(plan, steps=recipe.prove.steps or plan.steps)
     say(f"\nprove: {plan.steps} steps of {plan.step_s:.2f} s, {plan.clips} clips a capability")
     code = run_stage("train", with_steps(recipe, plan.steps))
     if code:

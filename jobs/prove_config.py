@@ -12,6 +12,11 @@ class ProveConfig(Settings):
     minutes: float = Field(
         15.0, ge=2, le=1440, description="wall time of all: training gets what the rest leaves"
     )
+    steps: int | None = Field(
+        None,
+        ge=20,
+        description="steps of the training, to compare runs; default: what fits",
+    )
     clips: int = Field(
         32, ge=4, le=1000, description="most clips a capability; fewer where the time is short"
     )

@@ -4,11 +4,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 CLOCKS = ("seconds", "paper", "latents")
+EXCHANGES = ("audio_first", "video_first", "at_once", "none")
 # Fields that came later: a card names them only where they say something, so that older cards and
 # what a resumed run must share stay as they are.
 LATER = (
     "clock_fps", "t_channels", "text_refiner", "pooled_dim", "guidance", "parallel_single",
-    "blank_zero", "keyframes", "sound", "sparse",
+    "blank_zero", "keyframes", "sound", "sparse", "exchange",
 )  # fmt: skip
 
 
@@ -30,6 +31,7 @@ class ModelConfig:
     patch: int = 2  # latent rows and columns a video token covers; time is never patched
     mlp_ratio: int = 4
     text_cross_audio: bool = True  # text cross-attention in the audio tower too (paper: ambiguous)
+    exchange: str = "audio_first"  # who reads the other tower first (paper: audio), or nobody does
     clock: str = "seconds"  # or "paper": token index, audio times 21/218; or "latents": index
     rope_split: tuple[int, int, int] = (16, 56, 56)  # share of the head for time, rows, columns
     rope_base: float = 10_000.0  # slowest frequency is 1/base of the fastest
@@ -62,6 +64,8 @@ class ModelConfig:
             raise ValueError(f"dual={self.dual}, single={self.single}: at least one block needed")
         if self.clock not in CLOCKS:
             raise ValueError(f"clock={self.clock!r} must be one of {', '.join(CLOCKS)}")
+        if self.exchange not in EXCHANGES:
+            raise ValueError(f"exchange={self.exchange!r} must be one of {', '.join(EXCHANGES)}")
         if len(self.rope_split) != 3 or min(self.rope_split) < 1:
             raise ValueError(f"rope_split={self.rope_split} must be three positive numbers")
         if self.rope_base <= 1 or self.rope_time <= 0:

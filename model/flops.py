@@ -100,7 +100,7 @@ def forward_flops(config: ModelConfig, video: int, audio: int, text: int) -> int
         cross = config.text_cross_audio
         total += sum(tower_block(config, audio, text, kind, text_cross=cross) for kind in kinds)
         total += tower_ends(config, audio, text, (config.audio_channels, config.audio_channels))
-    if video and audio:
+    if video and audio and config.exchange != "none":
         exchange = cross_attention(audio, video, config.width)
         exchange += cross_attention(video, audio, config.width)
         total += len(kinds) * exchange

@@ -31,28 +31,41 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, dual: bool) -> None:
         super().__init__()
+        self.order = config.exchange
         self.video = TowerBlock(config, dual, text_cross=True, sparse=config.sparse)
         if not config.sound:
             return
         self.audio = TowerBlock(config, dual, text_cross=config.text_cross_audio)
+        if self.order == "none":
+            return
         self.audio_reads_video = CrossAttention(config.width, config.heads)
         self.video_reads_audio = CrossAttention(config.width, config.heads)
 
     def forward(
         self, video: State | None, audio: State | None
     ) -> tuple[State | None, State | None]:
-        """Attention, exchange (audio first; video reads the updated audio), MLP."""
+        """Attention, exchange, MLP."""
         video_by = self.video.modulations(video) if video else []
         audio_by = self.audio.modulations(audio) if audio else []
         video = self.video.attention(video, video_by) if video else None
         audio = self.audio.attention(audio, audio_by) if audio else None
-        if video and audio:
-            audio = reads(self.audio_reads_video, audio, video)
-            video = reads(self.video_reads_audio, video, audio)
+        if video and audio and self.order != "none":
+            video, audio = self.exchange(video, audio)
         return (
             self.video.mlp(video, video_by) if video else None,
             self.audio.mlp(audio, audio_by) if audio else None,
         )
+
+    def exchange(self, video: State, audio: State) -> tuple[State, State]:
+        """Each reads the other: audio first, and video the audio just updated, as in the paper; or
+        the other way round, or both what was there before (Ovi's order).
+        """
+        if self.order == "video_first":
+            video = reads(self.video_reads_audio, video, audio)
+            return video, reads(self.audio_reads_video, audio, video)
+        heard = reads(self.audio_reads_video, audio, video)
+        source = audio if self.order == "at_once" else heard
+        return reads(self.video_reads_audio, video, source), heard
 
 
 def reads(attention: CrossAttention, reader: State, source: State) -> State:

@@ -1,11 +1,12 @@
 """The joint network: its fresh state, its exchange, its masks, its sizes."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
-from model.config import SIZES, ModelConfig, named_config
+from model.config import EXCHANGES, SIZES, ModelConfig, named_config
 from model.geometry import Geometry
 from model.mmdit import MMDiT, ready, zero_layers
 from model.tower import Media, State
@@ -60,6 +61,28 @@ def test_video_reads_the_updated_audio():
     normal = block(video, audio)[0].media
     block.audio_reads_video.out.weight.data.mul_(2)  # changes video only through the audio
     assert not torch.allclose(block(video, audio)[0].media, normal)
+
+
+@pytest.mark.parametrize("order", EXCHANGES)
+def test_the_order_of_exchange_says_whose_news_the_other_reads(order):
+    """Catches an ablation that runs the paper's order under another name."""
+    model = make_model(awake=True, exchange=order)
+    block = model.blocks[0]
+    video, audio = states(model, *make_media())
+    before = block(video, audio)
+    told = {}
+    for name, path in (("video", "audio_reads_video"), ("audio", "video_reads_audio")):
+        if order == "none":
+            assert not hasattr(block, path)
+            continue
+        own = copy.deepcopy(block)
+        getattr(own, path).out.weight.data.mul_(2)  # reaches this tower through the other one alone
+        after = own(video, audio)[0 if name == "video" else 1]
+        told[name] = not torch.equal(after.media, before[0 if name == "video" else 1].media)
+    wanted = {"audio_first": "video", "video_first": "audio"}.get(order)
+    assert told == ({} if order == "none" else {name: name == wanted for name in told})
+    other = replace(video, media=video.media + 1)
+    assert torch.equal(block(other, audio)[1].media, before[1].media) is (order == "none")
 
 
 @pytest.mark.parametrize("drop", ["video", "audio"])
