@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 Series = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 POINTS = 160  # of a drawn curve; more than that a screen does not show
 COLOURS = 6  # classes c0…c5 of the style sheet
+WIDE = 4
 
 
 def curves(
     series: Series, x_label: str, width: int = 460, height: int = 210, *, bands: bool = False
 ) -> Markup:
-    """Lines over a common x, y from zero, smoothed over at most POINTS spans; legend inside.
+    """Lines over a common x, smoothed over at most POINTS spans; legend inside. y goes from zero,
+    or by factors where it spans one of more than WIDE: a loss, whose end is what one looks at.
 
     `bands` shows the 95 % interval of each span's mean behind its line.
     """
@@ -24,19 +26,26 @@ def curves(
         return Markup("")
     around = {name: interval(*series[name]) for name in drawn} if bands else {}
     right = max(float(x.max()) for x, _ in drawn.values()) or 1.0
-    top = nice(max(float(np.percentile(y, 99)) for _, y in drawn.values()))
+    ends = np.array([np.percentile(y, (1, 99)) for _, y in drawn.values()])
+    low, top = float(ends[:, 0].min()), nice(float(ends[:, 1].max()))
+    by_factors = low > 0 and top > WIDE * low
     left, base, room = 40, height - 30, height - 42
 
     def place(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
         xs = left + x / right * (width - left - 6)
-        ys = base - np.clip(y / top, 0, 1.03) * room
+        if by_factors:
+            share = 1 - np.log(top / np.maximum(y, low / 2)) / np.log(top / low)
+        else:
+            share = y / top
+        ys = base - np.clip(share, 0, 1.03) * room
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs, ys, strict=True))
 
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
         level = base - share * room
         parts.append(line((left, level, width - 6, level), "grid"))
-        parts.append(text(left - 5, level + 4, number(share * top), "end"))
+        value = low * (top / low) ** share if by_factors else share * top
+        parts.append(text(left - 5, level + 4, number(value), "end"))
     parts.append(text(left, height - 14, "0", "start"))
     parts.append(text(width - 6, height - 14, f"{number(right)} {x_label}", "end"))
     for index, (name, (x, y)) in enumerate(drawn.items()):
