@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -74,9 +75,13 @@ def steps(stages):
 
 
 def worker_of(driver, drawn):
-    """One of the processes that train for a driver."""
-    family = psutil.Process(driver.pid).children(recursive=True)
-    return drawn.choice([p for p in family if "TrainWorker" in " ".join(p.cmdline())])
+    """One of the processes that train for a driver, itself where there is none at the moment."""
+    found = []
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "TrainWorker" in " ".join(process.cmdline()):
+                found.append(process)
+    return drawn.choice(found or [driver])
 
 
 def kill(stages, driver, drawn):
