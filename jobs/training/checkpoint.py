@@ -80,9 +80,12 @@ def commit(folder: Path, step: int, write: Callable[[Path], None], keep: int) ->
     ranks.barrier()
     write(temporary)
     ranks.barrier()  # every shard is written before the first is hashed
+    files = files_of(temporary) if ranks.rank() == 0 else []  # one rank's view of a shared folder
+    files = ranks.from_first([(path.stat().st_size, path) for path in files])
+    parts = ranks.gather(hashed(temporary, share(files)))
     final = folder / name(step)
     if ranks.rank() == 0:
-        seal(temporary, step)
+        close(temporary, step, {name: facts for part in parts for name, facts in part.items()})
         for path in steps(folder):
             if step_of(path) >= step:  # damaged, or it would have been resumed from
                 discard(path)
@@ -94,16 +97,40 @@ def commit(folder: Path, step: int, write: Callable[[Path], None], keep: int) ->
 
 
 def seal(folder: Path, step: int) -> None:
-    """Hash every file of `folder` into its manifest, and make them durable."""
-    listed = {}
-    for path in files_of(folder):
+    """Hash every file of `folder` into its manifest, by this process alone."""
+    close(folder, step, hashed(folder, files_of(folder)))
+
+
+def share(files: list[tuple[int, Path]]) -> list[Path]:
+    """Of files with their bytes those that this rank hashes: the largest first, each to the rank
+    that has least so far.
+    """
+    loads = [0] * ranks.world()
+    own = []
+    for size, path in sorted(files, reverse=True):
+        to = loads.index(min(loads))
+        loads[to] += size
+        if to == ranks.rank():
+            own.append(path)
+    return own
+
+
+def hashed(folder: Path, files: list[Path]) -> dict[str, Any]:
+    """Size and hash by name of durable files below `folder`."""
+    found = {}
+    for path in files:
         with path.open("rb") as handle:
             os.fsync(handle.fileno())
         relative = path.relative_to(folder).as_posix()
-        listed[relative] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        found[relative] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    return found
+
+
+def close(folder: Path, step: int, listed: dict[str, Any]) -> None:
+    """Write the manifest of all files, and make the folders durable."""
     for inner in {path.parent for path in files_of(folder)}:
         fsync_folder(inner)
-    value = {"step": step, "world": ranks.world(), "files": listed}
+    value = {"step": step, "world": ranks.world(), "files": dict(sorted(listed.items()))}
     write_json(folder / MANIFEST, {**value, "digest": digest(value)})
 
 

@@ -144,3 +144,16 @@ def test_failed_write_is_no_checkpoint(tmp_path):
     with pytest.raises(OSError, match="No space"):
         checkpoint.commit(tmp_path, 20, write, 2)
     assert checkpoint.step_of(checkpoint.newest(tmp_path)) == 10
+
+
+def test_ranks_share_out_what_is_hashed(monkeypatch, tmp_path):
+    """A file that nobody hashes, that two hash, or one rank that hashes while the others wait."""
+    files = [(size, tmp_path / f"{n}.bin") for n, size in enumerate((900, 500, 400, 30, 20, 10, 0))]
+    monkeypatch.setattr(checkpoint.ranks, "world", lambda: 3)
+    shared = []
+    for rank in range(3):
+        monkeypatch.setattr(checkpoint.ranks, "rank", lambda rank=rank: rank)
+        shared.append(checkpoint.share(files))
+    assert sorted(path for own in shared for path in own) == sorted(path for _, path in files)
+    sizes = {path: size for size, path in files}
+    assert max(sum(sizes[path] for path in own) for own in shared) == 900
