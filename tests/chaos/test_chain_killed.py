@@ -24,7 +24,8 @@ from pipelines.storage import DataRoot
 pytestmark = pytest.mark.chaos
 ROOT = Path(__file__).parents[2]
 KILLS, ALONE = 20, range(7, 12)  # kills before which the chain goes on with one worker
-STEPS, AHEAD, LIMIT_S = 80, 6, 900  # of a stage; a kill falls at most so many steps after a start
+# Of a stage; a kill falls at most AHEAD steps after a start, and workers outlive their driver.
+STEPS, AHEAD, LIMIT_S = 250, 6, 900
 CLOSE = 1e-4  # one worker adds in another order than two
 TRAIN = {
     "model": {"width": 32, "heads": 2, "dual": 1, "single": 1},
